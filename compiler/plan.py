@@ -1,0 +1,42 @@
+"""The plan: which values run for all time steps at once, and which in the loop over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from rnndsl.compiler.ir import Graph
+
+
+class StageKind(Enum):
+    """How the values of a stage are computed."""
+
+    PARALLEL = "parallel"  # for all time steps at once
+    SCAN = "scan"  # one time step after the other
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Values that are computed together.
+
+    ``values`` are node indices of the plan's graph, in order.  ``states`` are carried by a
+    SCAN; in a PARALLEL stage they are the states that lie on no cycle: their leaf is the
+    stream of their result delayed by one step, available once the stages before are done.
+    """
+
+    kind: StageKind
+    values: tuple[int, ...]
+    states: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A step graph split over time: stages in order of execution.
+
+    ``reverse`` plans run from the last time step to the first (the backward pass).
+    Shared values (constants) belong to no stage: they are computed once, before the first.
+    """
+
+    graph: Graph
+    stages: tuple[Stage, ...]
+    reverse: bool = False

@@ -1,0 +1,120 @@
+"""Named dimensions: small polynomials such as ``H``, ``D + H``, ``4*H`` and ``H/N``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+# A monomial is a sorted tuple of (name, power); a dimension is a sorted tuple of
+# (monomial, coefficient).  The empty monomial carries the constant.
+Monomial = tuple[tuple[str, int], ...]
+
+
+class DimError(ValueError):
+    """A dimension has no value: a name is unbound, or the value is not a positive integer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dim:
+    """One axis length in normal form; two equal lengths compare equal.
+
+    Build with :func:`dim`, combine with ``+ - * /``, bind names with :meth:`bind`.
+    """
+
+    terms: tuple[tuple[Monomial, Fraction], ...]
+
+    def __add__(self, other: Dim) -> Dim:
+        return _collect([*self.terms, *other.terms])
+
+    def __sub__(self, other: Dim) -> Dim:
+        return self + Dim(tuple((m, -c) for m, c in other.terms))
+
+    def __mul__(self, other: Dim) -> Dim:
+        return _collect(
+            [(_multiply(m, n), c * d) for m, c in self.terms for n, d in other.terms]
+        )
+
+    def __truediv__(self, other: Dim) -> Dim:
+        """Exact division by a single term, as in ``H / N``; DimError for anything else."""
+        if len(other.terms) != 1:
+            raise DimError(f"cannot divide {self} by {other}")
+        ((monomial, coefficient),) = other.terms
+        inverse = tuple((name, -power) for name, power in monomial)
+        return self * Dim(((inverse, 1 / coefficient),))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The dimension names that this length depends on."""
+        return frozenset(name for monomial, _ in self.terms for name, _ in monomial)
+
+    def bind(self, sizes: Mapping[str, int]) -> Dim:
+        """Replace every name found in ``sizes`` by its value."""
+        total = dim(0)
+        for monomial, coefficient in self.terms:
+            term = Dim((((), coefficient),))
+            for name, power in monomial:
+                if name in sizes:
+                    term = _scale(term, Fraction(sizes[name]) ** power)
+                else:
+                    term = _collect([(_multiply(m, ((name, power),)), c) for m, c in term.terms])
+            total = total + term
+        return total
+
+    def __int__(self) -> int:
+        """The length as a number; DimError while a name is unbound or it is not whole."""
+        if not self.terms:
+            return 0
+        if self.names:
+            raise DimError(f"dimension {self} is not bound")
+        value = self.terms[0][1]
+        if value.denominator != 1:
+            raise DimError(f"dimension {self} is not a whole number")
+        return int(value)
+
+    def __str__(self) -> str:
+        if not self.terms:
+            return "0"
+        text = " + ".join(_term_text(m, c) for m, c in self.terms)
+        return text.replace("+ -", "- ")
+
+
+def dim(value: int | str | Dim) -> Dim:
+    """A dimension from a number, from one name, or itself."""
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, str):
+        return Dim(((((value, 1),), Fraction(1)),))
+    return _collect([((), Fraction(value))])
+
+
+def _collect(terms: list[tuple[Monomial, Fraction]]) -> Dim:
+    total: dict[Monomial, Fraction] = {}
+    for monomial, coefficient in terms:
+        total[monomial] = total.get(monomial, Fraction(0)) + coefficient
+    # Names before the constant, so that `D + 1` prints as it is written.
+    kept = sorted((item for item in total.items() if item[1]), key=lambda item: (not item[0], item))
+    return Dim(tuple(kept))
+
+
+def _multiply(left: Monomial, right: Monomial) -> Monomial:
+    powers = dict(left)
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+def _scale(term: Dim, factor: Fraction) -> Dim:
+    return _collect([(m, c * factor) for m, c in term.terms])
+
+
+def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
+    above = [name for name, power in monomial for _ in range(power)]
+    below = [name for name, power in monomial for _ in range(-power)]
+    if coefficient.denominator != 1:
+        below.insert(0, str(coefficient.denominator))
+    if coefficient.numerator == -1 and above:
+        above[0] = f"-{above[0]}"
+    elif coefficient.numerator != 1 or not above:
+        above.insert(0, str(coefficient.numerator))
+    return "*".join(above) + "".join(f"/{name}" for name in below)
