@@ -25,9 +25,8 @@ A trailing comment ``# file:start-end`` is the span of the value, in characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole, Type
+from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole
 from rnndsl.compiler.text_values import (
     QUOTED,
     WORD,
@@ -93,21 +92,15 @@ _LEAF = re.compile(
 )
 _NODE = re.compile(
     rf"\s*{_LABEL}(?:\s+{_NAME})?\s*:\s*{_TYPE}\s*=\s*(\w+)"
-    rf'\(((?:[^")]|{_QUOTED})*)\)(?:\s*\{{((?:[^"}}]|{_QUOTED})*)\}})?{_COMMENT}',
+    rf'\(((?:[^")]|{QUOTED})*)\)(?:\s*\{{((?:[^"}}]|{QUOTED})*)\}})?{_COMMENT}',
     re.ASCII,
 )
 _RESULT = re.compile(
-    rf"\s*(output|state|sum|value)\s+{_NAME}\s*=\s*(?:{_LABEL}|{_NAME}){_COMMENT}", re.ASCII
+    rf"\s*(output|state|sum|value)\s+{_NAME}\s*=\s*(%\w+|{WORD}|{QUOTED}){_COMMENT}", re.ASCII
 )
 _END = re.compile(rf"\s*\}}{_COMMENT}")
 _BLANK = re.compile(r"\s*(?:#.*)?")
-_SPAN = re.compile(r"\s*(.+):(\d+)-(\d+)\s*")
-_ITEM = re.compile(rf"\s*((?:[^\",]|{_QUOTED})+)\s*(?:,|$)")
-_ATTR = re.compile(
-    rf"\s*(\w+)\s*=\s*({_QUOTED}|\((?:[^\")]|{_QUOTED})*\)|\[[^\]]*\]|[^,\s]+)\s*(,|$)"
-)
-_TERM = re.compile(r"\s*([+-]?)\s*(\w+(?:\s*[*/]\s*\w+)*)\s*", re.ASCII)
-_ROLES = {role.value: role for role in LeafRole}
+_LEAF_ROLES = {role.value: role for role in LeafRole}
 _RESULT_ROLES = {role.value: role for role in ResultRole}
 
 
@@ -124,20 +117,35 @@ def parse_graph(text: str) -> Graph:
 
 def parse_graphs(text: str) -> tuple[Graph, ...]:
     """All graphs of a text, in order; GraphTextError with the line if one is malformed."""
-    lines = enumerate(text.splitlines(), start=1)
-    graphs = []
-    for number, line in lines:
-        if _BLANK.fullmatch(line):
-            continue
-        match = _HEAD.fullmatch(line)
-        if match is None:
-            raise GraphTextError(number, f"expected `graph NAME {{`, found `{line.strip()}`")
-        graphs.append(_Reader(_unquote(match[1], number)).read(lines, number))
+    graphs: list[Graph] = []
+    reader: _Reader | None = None
+    number = 0
+    for number, line in enumerate(text.split("\n"), start=1):
+        try:
+            if reader is None:
+                reader = _begin(line)
+            elif reader.read(line):
+                graphs.append(reader.graph())
+                reader = None
+        except ValueError as error:
+            raise GraphTextError(number, str(error)) from None
+    if reader is not None:
+        raise GraphTextError(number, f"graph `{reader.name}` has no closing brace")
     return tuple(graphs)
 
 
+def _begin(line: str) -> _Reader | None:
+    """A reader for the graph that begins in this line; None for an empty line."""
+    if _BLANK.fullmatch(line):
+        return None
+    match = _HEAD.fullmatch(line)
+    if match is None:
+        raise ValueError(f"expected `graph NAME {{`, found `{line.strip()}`")
+    return _Reader(parse_name(match[1]))
+
+
 class _Reader:
-    """Reads the lines of one graph, from the one after its head to its closing brace."""
+    """Collects the lines of one graph; ValueError says what is wrong with a line."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -146,157 +154,55 @@ class _Reader:
         self.results: list[Result] = []
         self.values: dict[str, int] = {}  # what can be referred to: labels and leaf names
 
-    def read(self, lines: Iterator[tuple[int, str]], start: int) -> Graph:
-        number = start
-        for number, line in lines:
-            # Nodes are by far the most frequent lines.
-            if match := _NODE.fullmatch(line):
-                self.node(match, number)
-            elif match := _RESULT.fullmatch(line):
-                self.result(match, number)
-            elif match := _LEAF.fullmatch(line):
-                self.leaf(match, number)
-            elif _END.fullmatch(line):
-                return Graph(self.name, tuple(self.leaves), tuple(self.nodes), tuple(self.results))
-            elif not _BLANK.fullmatch(line):
-                raise GraphTextError(number, f"not a leaf, node or result: `{line.strip()}`")
-        raise GraphTextError(number, "the graph has no closing `}`")
+    def graph(self) -> Graph:
+        return Graph(self.name, tuple(self.leaves), tuple(self.nodes), tuple(self.results))
 
-    def leaf(self, match: re.Match[str], line: int) -> None:
+    def read(self, line: str) -> bool:
+        """Take one line; true at the closing brace."""
+        # Nodes are by far the most frequent lines.
+        if match := _NODE.fullmatch(line):
+            self.node(match)
+        elif match := _RESULT.fullmatch(line):
+            role, name, value, _ = match.groups()
+            self.results.append(Result(parse_name(name), _RESULT_ROLES[role], self.value(value)))
+        elif match := _LEAF.fullmatch(line):
+            self.leaf(match)
+        elif _END.fullmatch(line):
+            return True
+        elif not _BLANK.fullmatch(line):
+            raise ValueError(f"not a leaf, a node or a result: `{line.strip()}`")
+        return False
+
+    def leaf(self, match: re.Match[str]) -> None:
         role, name, kind, label, comment = match.groups()
         if self.nodes or self.results:
-            raise GraphTextError(line, f"leaf `{name}` stands after a node or a result")
-        self.define(label or _unquote(name, line), len(self.leaves), line)
+            raise ValueError(f"leaf `{name}` stands below a node or a result")
+        self.define(label or name, len(self.leaves))
         self.leaves.append(
-            Leaf(_unquote(name, line), _ROLES[role], _type(kind, line), _span(comment))
+            Leaf(parse_name(name), _LEAF_ROLES[role], parse_type(kind), parse_span(comment))
         )
 
-    def node(self, match: re.Match[str], line: int) -> None:
+    def node(self, match: re.Match[str]) -> None:
         label, name, kind, op, operands, attrs, comment = match.groups()
         if self.results:
-            raise GraphTextError(line, f"node `{label}` stands after a result")
-        self.nodes.append(
-            Node(
-                op,
-                self.operands(operands, line),
-                _attrs(attrs, line) if attrs else (),
-                _type(kind, line),
-                _unquote(name, line) if name else "",
-                _span(comment),
-            )
+            raise ValueError(f"node `{label}` stands below a result")
+        node = Node(
+            op,
+            tuple([self.value(key) for key in split_items(operands)]),
+            parse_attrs(attrs) if attrs else (),
+            parse_type(kind),
+            parse_name(name) if name else "",
+            parse_span(comment),
         )
-        self.define(label, len(self.leaves) + len(self.nodes) - 1, line)
+        self.define(label, len(self.leaves) + len(self.nodes))
+        self.nodes.append(node)
 
-    def result(self, match: re.Match[str], line: int) -> None:
-        role, name, label, leaf, _ = match.groups()
-        value = self.value(label or _unquote(leaf, line), line)
-        self.results.append(Result(_unquote(name, line), _RESULT_ROLES[role], value))
-
-    def define(self, key: str, value: int, line: int) -> None:
+    def define(self, key: str, value: int) -> None:
         if key in self.values:
-            raise GraphTextError(line, f"`{key}` is defined twice")
+            raise ValueError(f"`{key}` is defined twice")
         self.values[key] = value
 
-    def value(self, key: str, line: int) -> int:
+    def value(self, key: str) -> int:
         if key not in self.values:
-            raise GraphTextError(line, f"`{key}` is not defined above")
+            raise ValueError(f"`{key}` is not defined above")
         return self.values[key]
-
-    def operands(self, text: str, line: int) -> tuple[int, ...]:
-        if not text.strip():
-            return ()
-        if '"' in text:
-            keys = [_unquote(key.strip(), line) for key in _ITEM.findall(text)]
-        else:
-            keys = [key.strip() for key in text.split(",")]
-        return tuple([self.value(key, line) for key in keys])
-
-
-def _unquote(text: str, line: int) -> str:
-    if not text.startswith('"'):
-        return text
-    try:
-        return str(json.loads(text))
-    except ValueError:
-        raise GraphTextError(line, f"not a string: `{text}`") from None
-
-
-def _span(comment: str | None) -> Span | None:
-    match = _SPAN.fullmatch(comment) if comment else None
-    return Span(match[1].strip(), int(match[2]), int(match[3])) if match else None
-
-
-def _type(text: str, line: int) -> Type:
-    try:
-        return _cached_type(text)
-    except ValueError as error:
-        raise GraphTextError(line, str(error)) from None
-
-
-@lru_cache(maxsize=4096)
-def _cached_type(text: str) -> Type:
-    kind, _, shape = text.partition("[")
-    return Type(_dims(shape[:-1]), kind == "batch")
-
-
-def _attrs(text: str, line: int) -> Attrs:
-    try:
-        return _cached_attrs(text)
-    except ValueError as error:
-        raise GraphTextError(line, str(error)) from None
-
-
-@lru_cache(maxsize=4096)
-def _cached_attrs(text: str) -> Attrs:
-    attrs: list[tuple[str, AttrValue]] = []
-    position = 0
-    while position < len(text):
-        match = _ATTR.match(text, position)
-        if match is None:
-            raise ValueError(f"not an attribute: `{text[position:].strip()}`")
-        attrs.append((match[1], _attr(match[2])))
-        position = match.end()
-    return tuple(attrs)
-
-
-def _attr(text: str) -> AttrValue:
-    if text.startswith("["):
-        return _dims(text[1:-1])
-    if text.startswith("("):
-        items = [item.strip() for item in _ITEM.findall(text[1:-1]) if item.strip()]
-        return tuple(_attr(item) for item in items)  # type: ignore[return-value]
-    if text.startswith('"'):
-        return str(json.loads(text))
-    if text in ("true", "false"):
-        return text == "true"
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"not an attribute value: `{text}`") from None
-    # One not-a-number object: tuples that hold the same object compare equal.
-    return math.nan if math.isnan(value) else value
-
-
-def _dims(text: str) -> tuple[Dim, ...]:
-    return tuple(_dim(part) for part in text.split(",")) if text.strip() else ()
-
-
-@lru_cache(maxsize=4096)
-def _dim(text: str) -> Dim:
-    total = dim(0)
-    position = 0
-    while position < len(text):
-        match = _TERM.match(text, position)
-        if match is None or (position and not match[1]):
-            raise ValueError(f"not a dimension: `{text.strip()}`")
-        term = dim(1)
-        for operator, factor in re.findall(r"([*/]?)\s*(\w+)", match[2]):
-            length = dim(int(factor) if factor.isdigit() else factor)
-            term = term / length if operator == "/" else term * length
-        total = total - term if match[1] == "-" else total + term
-        position = match.end()
-    if not text.strip():
-        raise ValueError("a dimension is missing")
-    return total

@@ -1,0 +1,231 @@
+"""Reverse-mode differentiation, graph to graph.
+
+The derivative of a step graph is a step graph: it runs from the last time step to the
+first, and its states are the cotangents of the forward states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from rnndsl.compiler.builder import Builder
+from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole, Type
+from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.separate import CONSTANT_OPS, needed_values
+
+# Given the forward graph and the values that the backward pass reads: those to keep from the
+# forward pass.  What is not kept is computed again from what is.
+SavePolicy = Callable[[Graph, frozenset[int]], frozenset[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Differentiated:
+    """A step graph and its derivative.
+
+    ``forward`` is the step graph with extra OUTPUT results: ``saved.<k>`` for the values
+    that ``backward`` reads, ``next.<state>`` for the states whose stream it reads.
+
+    ``backward`` runs in reverse.  Its leaves: INPUT ``saved.<k>``, ``prev.<state>`` (the
+    state before each step: the initial state, then ``next.<state>`` delayed by one step),
+    the forward inputs it reads under their own names, and the cotangents ``d.<output>``;
+    STATE ``d.<state>``, which starts as the cotangent of the final state; PARAM leaves.
+    Its results: OUTPUT ``d.<input>``, STATE ``d.<state>``, which ends as the cotangent of
+    the initial state, and SUM ``d.<param>``.  A leaf that gets no gradient has no result.
+    """
+
+    forward: Graph
+    backward: Graph
+    saved: tuple[str, ...]
+
+
+def save_computed(forward: Graph, read: frozenset[int]) -> frozenset[int]:
+    """Keep every value that took arithmetic; repeat what only moves data."""
+    kept: set[int] = set()
+    pending = list(read)
+    while pending:
+        value = pending.pop()
+        node = forward.definition(value)
+        if not isinstance(node, Node) or node.op in CONSTANT_OPS or value in kept:
+            continue
+        if node.op in _MOVES_DATA:
+            pending.extend(node.operands)
+        else:
+            kept.add(value)
+    return frozenset(kept)
+
+
+_MOVES_DATA = frozenset({"broadcast", "reshape", "transpose", "slice", "stop_grad"})
+
+
+def differentiate(
+    step: Graph, save: SavePolicy = save_computed, wrt: Collection[str] | None = None
+) -> Differentiated:
+    """The derivative of a step graph over time.
+
+    ``wrt`` names the inputs and parameters that need a gradient, all by default; states
+    always get one, since the gradient flows through them.
+    """
+    combined, forward_count = _combined(step, wrt)
+    readers = combined.nodes[forward_count - len(combined.leaves) :]
+    read = {v for node in readers for v in node.operands}
+    read |= {result.value for result in combined.results}
+    # Forward nodes stand in the combined graph as in the step graph, after all leaves.
+    shift = len(combined.leaves) - len(step.leaves)
+    wanted = frozenset(v - shift for v in read if len(combined.leaves) <= v < forward_count)
+    kept = sorted(save(step, wanted))
+    names = {value + shift: f"saved.{k}" for k, value in enumerate(kept)}
+    backward = _with_saved_leaves(combined, names)
+    forward = _with_saved_results(step, kept, backward)
+    return Differentiated(forward, backward, tuple(names.values()))
+
+
+def differentiate_shared(prepare: Graph) -> Graph:
+    """The derivative of a prepare graph: PARAM leaves, its own and the cotangents
+    ``d.<value>``, to VALUE results ``d.<param>`` for the parameters that matter."""
+    builder = Builder()
+    handles = [builder.leaf(f.name, f.role, f.type, f.span) for f in prepare.leaves]
+    seeds: dict[int, int] = {}
+    cotangents = [
+        (r, builder.leaf(f"d.{r.name}", LeafRole.PARAM, prepare.type_of(r.value)))
+        for r in prepare.results
+    ]
+    for node in prepare.nodes:
+        handles.append(builder.copy(node, tuple(handles[v] for v in node.operands)))
+    for result, cotangent in cotangents:
+        _accumulate(builder, seeds, handles[result.value], cotangent)
+    _pull_back(builder, handles[len(prepare.leaves) :], seeds)
+    for value, leaf in enumerate(prepare.leaves):
+        if handles[value] in seeds:
+            builder.result(f"d.{leaf.name}", ResultRole.VALUE, seeds[handles[value]])
+    return prune(builder.finish(f"{prepare.name}.backward"))
+
+
+def _combined(step: Graph, wrt: Collection[str] | None) -> tuple[Graph, int]:
+    """Forward nodes, then adjoint nodes, in one graph; and where the adjoint ones begin."""
+    builder = Builder()
+    handles = [_forward_leaf(builder, leaf) for leaf in step.leaves]
+    seeds: dict[int, int] = {}
+    seeded = []
+    for result in step.results:
+        role = LeafRole.STATE if result.role is ResultRole.STATE else LeafRole.INPUT
+        seeded.append((result, builder.leaf(f"d.{result.name}", role, _stream_type(step, result))))
+    for node in step.nodes:
+        handles.append(builder.copy(node, tuple(handles[v] for v in node.operands)))
+    for result, cotangent in seeded:
+        _accumulate(builder, seeds, handles[result.value], cotangent)
+    _pull_back(builder, handles[len(step.leaves) :], seeds)
+    carried = {f"d.{result.name}": cotangent for result, cotangent in seeded}
+    for value, leaf in enumerate(step.leaves):
+        _leaf_result(builder, leaf, handles[value], seeds, carried, wrt)
+    leaf_count = len(step.leaves) + len(seeded)
+    return builder.finish(f"{step.name}.backward"), leaf_count + len(step.nodes)
+
+
+def _forward_leaf(builder: Builder, leaf: Leaf) -> int:
+    """A forward leaf as the backward pass sees it: previous states are streams."""
+    if leaf.role is LeafRole.STATE:
+        return builder.leaf(f"prev.{leaf.name}", LeafRole.INPUT, leaf.type, leaf.span)
+    return builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
+
+
+def _stream_type(step: Graph, result: Result) -> Type:
+    return replace(step.type_of(result.value), batched=True)
+
+
+def _leaf_result(
+    builder: Builder,
+    leaf: Leaf,
+    handle: int,
+    seeds: dict[int, int],
+    carried: dict[str, int],
+    wrt: Collection[str] | None,
+) -> None:
+    name = f"d.{leaf.name}"
+    if leaf.role is LeafRole.STATE:
+        gradient = seeds[handle] if handle in seeds else _zero(builder, leaf, carried[name])
+        builder.result(name, ResultRole.STATE, gradient)
+    elif handle in seeds and (wrt is None or leaf.name in wrt):
+        role = ResultRole.OUTPUT if leaf.role is LeafRole.INPUT else ResultRole.SUM
+        builder.result(name, role, seeds[handle])
+
+
+def _zero(builder: Builder, leaf: Leaf, carried: int) -> int:
+    """A batched zero for a state that nothing reads: never 0 * x, which may not be a number."""
+    zero = builder.full(0, leaf.type.shape)
+    return builder.op("where", zero, carried, zero)
+
+
+def _pull_back(builder: Builder, handles: list[int], seeds: dict[int, int]) -> None:
+    """Walk the nodes backwards; add each one's contributions to its operands' cotangents."""
+    for handle in reversed(handles):
+        if handle not in seeds:
+            continue
+        node = builder.definition(handle)
+        assert isinstance(node, Node)
+        rule = OPS[node.op].derivative
+        if rule is None:
+            raise NotImplementedError(f"op {node.op} has no derivative: it is one of a derivative")
+        for operand, part in zip(
+            node.operands, rule(builder, node, handle, seeds[handle]), strict=True
+        ):
+            if part is not None:
+                _accumulate(builder, seeds, operand, part)
+
+
+def _accumulate(builder: Builder, seeds: dict[int, int], target: int, part: int) -> None:
+    if builder.type_of(part).batched and not builder.type_of(target).batched:
+        part = builder.op("batch_sum", part)
+    seeds[target] = builder.op("add", seeds[target], part) if target in seeds else part
+
+
+def _with_saved_leaves(combined: Graph, names: dict[int, str]) -> Graph:
+    """The backward graph: saved values enter as leaves, dead forward nodes are gone."""
+    needed = set(
+        needed_values(combined, [r.value for r in combined.results], stop=frozenset(names))
+    )
+    builder, handles = Builder(), dict[int, int]()
+    for value, leaf in enumerate(combined.leaves):
+        is_carried = leaf.role is LeafRole.STATE
+        is_cotangent = leaf.name.startswith("d.") and leaf.role is LeafRole.INPUT
+        if value in needed or is_carried or is_cotangent:
+            handles[value] = builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
+    for value, name in names.items():
+        if value in needed:
+            node = combined.definition(value)
+            handles[value] = builder.leaf(name, LeafRole.INPUT, node.type, node.span)
+    for value, node in combined.node_values():
+        if value in needed and value not in handles:
+            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+    for result in combined.results:
+        builder.result(result.name, result.role, handles[result.value])
+    return builder.finish(combined.name)
+
+
+def _with_saved_results(step: Graph, kept: list[int], backward: Graph) -> Graph:
+    read = {leaf.name for leaf in backward.leaves}
+    extra = [
+        Result(f"saved.{k}", ResultRole.OUTPUT, value)
+        for k, value in enumerate(kept)
+        if f"saved.{k}" in read
+    ]
+    extra += [
+        Result(f"next.{result.name}", ResultRole.OUTPUT, result.value)
+        for result in step.results_of(ResultRole.STATE)
+        if f"prev.{result.name}" in read
+    ]
+    return replace(step, name=f"{step.name}.forward", results=(*step.results, *extra))
+
+
+def prune(graph: Graph) -> Graph:
+    """Without the nodes that no result needs; leaves stay."""
+    needed = set(needed_values(graph, [r.value for r in graph.results]))
+    builder, handles = Builder(), dict[int, int]()
+    for value, leaf in enumerate(graph.leaves):
+        handles[value] = builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
+    for value, node in graph.node_values():
+        if value in needed:
+            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+    for result in graph.results:
+        builder.result(result.name, result.role, handles[result.value])
+    return builder.finish(graph.name)
