@@ -1,0 +1,1 @@
+"""The subcommands of ``rnndsl`` that have no better home."""
