@@ -50,12 +50,12 @@ def softplus(x: Array) -> Array:
 
 def erf(x: Array) -> Array:
     """The error function."""
-    return _erf(x).astype(x.dtype)  # type: ignore[no-any-return]
+    return np.asarray(_erf(x), x.dtype)
 
 
 def step(x: Array) -> Array:
     """1 where x > 0, else 0."""
-    return (x > 0).astype(x.dtype)  # type: ignore[no-any-return]
+    return np.asarray(x > 0, x.dtype)
 
 
 def where(
@@ -75,7 +75,7 @@ def axiswise(function: Callable[[Array, int], Array]) -> Meaning:
 
 def argmax(x: Array, axis: int) -> Array:
     """The index of the first maximum."""
-    return np.argmax(x, axis=axis).astype(x.dtype)  # type: ignore[no-any-return]
+    return np.argmax(x, axis=axis).astype(x.dtype)
 
 
 def cumsum(
@@ -170,7 +170,7 @@ def contract(
     arrays: Sequence[Array], attrs: Mapping[str, AttrValue], types: Sequence[Type], out: Type
 ) -> Array:
     left, right, output = parse_spec(attrs["spec"])
-    product = np.einsum(f"...{left},...{right}->...{output}", arrays[0], arrays[1])
+    product: Array = np.einsum(f"...{left},...{right}->...{output}", arrays[0], arrays[1])
     return _sum_lead(product, out) if attrs["sum_batch"] else product
 
 

@@ -32,7 +32,19 @@ _HOMES = {
     "parse": "rnndsl.cell",
 }
 
-__all__ = [*sorted(_HOMES), "__version__", "search"]
+__all__ = [
+    "Cell",
+    "RnndslError",
+    "__version__",
+    "compile_cell",
+    "from_torch",
+    "gradcheck",
+    "layer",
+    "list_cells",
+    "load",
+    "parse",
+    "search",
+]
 
 if not TYPE_CHECKING:  # so that checkers flag a misspelt name
 
