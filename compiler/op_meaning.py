@@ -75,7 +75,7 @@ def axiswise(function: Callable[[Array, int], Array]) -> Meaning:
 
 def argmax(x: Array, axis: int) -> Array:
     """The index of the first maximum."""
-    return np.argmax(x, axis=axis).astype(x.dtype)
+    return np.asarray(np.argmax(x, axis=axis), x.dtype)
 
 
 def cumsum(
@@ -177,7 +177,7 @@ def contract(
 def _sum_lead(array: Array, kind: Type) -> Array:
     """The sum over all leading axes, kept as axes of length 1."""
     lead = tuple(range(array.ndim - kind.rank))
-    return array.sum(axis=lead, keepdims=True)
+    return np.asarray(array.sum(axis=lead, keepdims=True))
 
 
 def batch_sum(
