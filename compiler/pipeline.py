@@ -50,7 +50,7 @@ PASSES: Mapping[str, Pass] = {
     entry.name: entry
     for entry in (
         _pass("canonicalize", "rewrite by identities that are exact in floating point"),
-        _pass("simplify-finite", "rewrite by identities that hold for finite values"),
+        _pass("simplify-real", "rewrite by identities of real numbers, to compare cells"),
         _pass("drop-stop-grad", "remove gradient stops, once differentiation is done"),
         _pass("fold", "evaluate ops on constants"),
         _pass("cse", "compute equal values once"),
@@ -94,7 +94,7 @@ PIPELINES: Mapping[str, Pipeline] = {
         # On differentiated graphs, and where no gradient is wanted.
         "final": "drop-stop-grad,canonicalize,fold,canonicalize,cse,dce",
         # For comparing candidates; the values may differ where they are not finite.
-        "compare": "drop-stop-grad,canonicalize,fold,simplify-finite,canonicalize,fold,cse,dce",
+        "compare": "drop-stop-grad,canonicalize,fold,simplify-real,canonicalize,fold,cse,dce",
     }.items()
 }
 

@@ -6,23 +6,18 @@ from the view; it answers questions (components, paths, cuts, isomorphism) and i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import networkx as nx
 
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 
-if TYPE_CHECKING:
-    ValueGraph = nx.DiGraph[int]
 
-
-def view(graph: Graph, close_states: bool = False) -> ValueGraph:
+def view(graph: Graph, close_states: bool = False) -> nx.DiGraph[int]:
     """Values as vertices, an edge from every operand to its node.
 
     ``close_states`` adds an edge from each state's result to its leaf, marked
     ``delay=1``: the cycles of that graph are the recurrences.
     """
-    made: ValueGraph = nx.DiGraph()
+    made: nx.DiGraph[int] = nx.DiGraph()
     made.add_nodes_from(range(len(graph.leaves) + len(graph.nodes)))
     for value, node in graph.node_values():
         made.add_edges_from(((operand, value) for operand in node.operands), delay=0)
@@ -30,7 +25,7 @@ def view(graph: Graph, close_states: bool = False) -> ValueGraph:
         for result in graph.results_of(ResultRole.STATE):
             leaf = graph.leaf_index(result.name, LeafRole.STATE)
             made.add_edge(result.value, leaf, delay=1)
-    return nx.freeze(made)  # type: ignore[no-any-return]
+    return nx.freeze(made)
 
 
 def cyclic_components(graph: Graph) -> list[frozenset[int]]:
