@@ -265,11 +265,13 @@ class Import:
 class File:
     """One source file: an optional ``rnndsl 1`` line, imports, then cells and spaces.
 
-    ``comments`` are (offset, text, own_line) triples in order; they take part in formatting only.
+    ``comments`` are (offset, text, own_line) triples in order; with ``text``, the source as it
+    was written, they take part in formatting only.
     """
 
     version: int | None
     imports: tuple[Import, ...]
     cells: tuple[CellDefinition, ...]
     comments: tuple[tuple[int, str, bool], ...] = field(default=(), compare=False)
+    text: str = field(default="", compare=False, repr=False)
     span: Span = _span()

@@ -1,0 +1,164 @@
+"""Text to syntax tree: layout, then Lark's LALR parser line by line, then the tree.
+
+A line that cannot be read is replaced by the token BROKEN and reading goes on, so that one run
+reports every mistake of a file.  This is the only module that loads Lark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+from lark import Lark, Token, Tree
+from lark.exceptions import UnexpectedToken
+from lark.lark import PostLex
+from lark.parsers.lalr_interactive_parser import InteractiveParser
+
+from rnndsl import errors_syntax as errors
+from rnndsl.diagnostics import Diagnostic, RnndslError
+from rnndsl.expectations import explain_unexpected
+from rnndsl.layout import Layout, Line, lay_out, span_of
+from rnndsl.source import Source
+from rnndsl.syntax import File
+from rnndsl.tree import build_file
+
+VERSION = 1  # of the language
+MAX_CHARACTERS = 1_000_000
+
+
+class _KeepLayout(PostLex):
+    """Asks Lark to keep the tokens that only the layout reads."""
+
+    always_accept = ("COMMENT", "LINE", "BAD", "BAD_NUMBER", "BAD_STRING", "BAD_NAME") + (
+        "BAD_ASSIGN",
+        "BAD_OPERATOR",
+    )
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        return stream
+
+
+@cache
+def _lark() -> Lark:
+    grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    return Lark(
+        grammar,
+        start="file",
+        parser="lalr",
+        lexer="basic",
+        postlex=_KeepLayout(),
+        propagate_positions=True,
+        maybe_placeholders=True,
+    )
+
+
+def parse_file(source: Source) -> File:
+    """Read one file of cells.
+
+    Raises RnndslError with every syntax error found, each with its span.  Takes time and memory
+    in proportion to the text, which is limited in length and in depth.
+    """
+    size = len(source.text)
+    if size > MAX_CHARACTERS:
+        raise RnndslError(
+            errors.FileTooLarge(None, source.name, size, "characters", MAX_CHARACTERS), source
+        )
+    start = _lark().parse_interactive(source.text)
+    layout = lay_out(source, start.lexer_thread.lex(start.parser_state))
+    _check_version(source, layout)
+    tree, found = _read(source, start, layout)
+    if found or tree is None:
+        raise RnndslError(found, source)
+    return build_file(source, tree, layout.comments)
+
+
+def _check_version(source: Source, layout: Layout) -> None:
+    """Refuse another version before anything else is said about the file."""
+    if not layout.lines:
+        return
+    tokens = layout.lines[0].tokens
+    if len(tokens) < 2 or tokens[0].type != "RNNDSL" or tokens[1].type != "NUMBER":
+        return
+    if str(tokens[1]) != str(VERSION):
+        advice = "update rnndsl, or write the file for this version"
+        span = span_of(source, tokens[1])
+        raise RnndslError(
+            errors.UnsupportedVersion(span, str(tokens[1]), str(VERSION), advice), source
+        )
+
+
+# --------------------------------------------------------------------------------- reading
+
+
+def _read(
+    source: Source, parser: InteractiveParser, layout: Layout
+) -> tuple[Tree[Token] | None, list[Diagnostic]]:
+    found: list[Diagnostic] = []
+    broken = False  # the line before could not be read
+    end = Token("_NEWLINE", "", 0, 1, 1, 1, 1, 0)
+    for line in layout.lines:
+        _feed_marks(parser, line, end)
+        first, last = line.tokens[0], line.tokens[-1]
+        # What hangs below a broken line, or continues it, is not its own mistake.
+        follows = broken and (line.stray or first.type in ("ELSE", "ELIF"))
+        if line.misplaced and not follows:
+            found.append(line.misplaced)
+        mistakes = [] if follows else list(line.errors)
+        end = _mark("_NEWLINE", last)
+        if not (mistakes or follows):
+            saved = parser.copy()
+            mistake = _feed_line(source, parser, line, end)
+            mistakes = [mistake] if mistake else []
+            parser = saved if mistake else parser
+        broken = bool(mistakes) or follows
+        found += mistakes
+        if broken:
+            parser.feed_token(_mark("BROKEN", last))
+    for _ in range(layout.open_blocks):
+        parser.feed_token(_mark("_DEDENT", end))
+    return (None if found else parser.feed_eof(end)), found
+
+
+def _feed_marks(parser: InteractiveParser, line: Line, end: Token) -> None:
+    for _ in range(line.closes):
+        parser.feed_token(_mark("_DEDENT", end))
+    for _ in range(line.opens):
+        parser.feed_token(_mark("_INDENT", end))
+
+
+def _feed_line(
+    source: Source, parser: InteractiveParser, line: Line, end: Token
+) -> Diagnostic | None:
+    """Feed one line; the mistake that stopped it, or None."""
+    before: Token | None = None
+    try:
+        for token in _tokens(line, end):
+            parser.feed_token(token)
+            before = token
+    except UnexpectedToken as error:
+        return explain_unexpected(source, line, error.token, before, parser.accepts(), _literals())
+    return None
+
+
+def _tokens(line: Line, end: Token) -> Iterable[Token]:
+    for token in line.tokens:
+        assert isinstance(token, Token)
+        yield token
+    yield end
+
+
+def _mark(kind: str, after: Token) -> Token:
+    """An empty token at the end of ``after``, so that no span reaches over a line break."""
+    place = after.end_pos
+    return Token(kind, "", place, 1, 1, 1, 1, place)
+
+
+@cache
+def _literals() -> dict[str, str]:
+    """How each terminal of fixed spelling is written: ``{"COLON": ":"}``."""
+    return {
+        terminal.name: terminal.pattern.value
+        for terminal in _lark().terminals
+        if terminal.pattern.type == "str"
+    }
