@@ -56,7 +56,9 @@ def place(count: int, apart: list[Apart], near: list[Near], centred: bool = Fals
     total += 1
 
     tight = _tight_arcs(total, arcs)
-    equalities = [Apart(a.high, a.low, -a.least) for a, is_tight in zip(arcs, tight) if is_tight]
+    equalities = [
+        Apart(a.high, a.low, -a.least) for a, fixed in zip(arcs, tight, strict=True) if fixed
+    ]
     constraints = arcs + equalities
     low = _longest_paths(total, constraints)
     if centred:
@@ -65,7 +67,7 @@ def place(count: int, apart: list[Apart], near: list[Near], centred: bool = Fals
         top = max(low[:count], default=0)
         # The largest answer is unbounded by itself: hold its right-most value to the other's.
         shift = top - max(high[:count], default=0)
-        low = [(a + b + shift) // 2 for a, b in zip(low, high)]
+        low = [(a + b + shift) // 2 for a, b in zip(low, high, strict=True)]
     smallest = min(low[:count], default=0)
     return [value - smallest for value in low[:count]]
 

@@ -119,7 +119,7 @@ def _is_linear(reading: Reading, value: int) -> bool:
     node = reading.node(value)
     inputs = reading.inputs(value)
     if node.op == "contract":
-        return len(inputs) == 1 and inputs[0] not in reading.linear | set()
+        return len(inputs) == 1
     if node.op != "add":
         return False
     return all(

@@ -1,0 +1,35 @@
+"""Drawings of cells, as SVG: what happens in one time step, and where the states go."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rnndsl.compiler.draw_blocks import diagram
+from rnndsl.compiler.draw_layout import layout
+from rnndsl.compiler.draw_svg import svg
+from rnndsl.compiler.draw_values import CallName
+from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.plan import Plan
+
+
+def draw(
+    drawn: Graph | Plan,
+    theme: str = "auto",
+    title: str = "",
+    call_name: CallName = lambda span: "",
+) -> str:
+    """An SVG document of a step graph, or of a plan with its stages behind it.
+
+    ``theme`` is ``light``, ``dark``, or ``auto`` for both in one file.  ``title`` is read
+    out by screen readers; it is the graph's name unless given.  ``call_name`` gives the name
+    of the function whose call a span covers (empty for none), so that ops which came from
+    one call are drawn as one block.  The same graph gives the same text.
+    """
+    if isinstance(drawn, Plan):
+        stage_of = {value: k for k, stage in enumerate(drawn.stages) for value in stage.values}
+        kinds = tuple(stage.kind.value for stage in drawn.stages)
+        found = diagram(drawn.graph, stage_of, kinds, call_name)
+    else:
+        found = diagram(drawn, call_name=call_name)
+    found = replace(found, title=title or found.title)
+    return svg(found, layout(found), theme)

@@ -1,0 +1,251 @@
+"""The layers of a drawing: which block stands on which, and the order within each.
+
+The method is Sugiyama's: assign layers, cut wires that pass through a layer by bends, then
+order each layer by the medians of its neighbours until the crossings do not get fewer.
+A wire is one net, however many blocks read it: it bends once per layer, as in a circuit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Diagram, Shape
+from rnndsl.compiler.draw_place import Apart, place
+
+_SWEEPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The part of a wire between an item of one layer and an item of the next above.
+
+    ``port`` is the operand position at a block; None at a bend.
+    """
+
+    wire: int
+    bottom: int
+    top: int
+    port: int | None
+
+
+@dataclass(slots=True)
+class Layers:
+    """Items, numbered blocks first and then bends, by layer, in order from left to right."""
+
+    rank: list[int]
+    order: list[list[int]]
+    pieces: list[Piece]
+    below: dict[int, list[Piece]] = field(default_factory=dict)
+    above: dict[int, list[Piece]] = field(default_factory=dict)
+    ports: dict[int, int] = field(default_factory=dict)  # operands of blocks that tell them apart
+    carried: list[tuple[int, int]] = field(default_factory=list)  # each state's two blocks
+
+    def __post_init__(self) -> None:
+        for piece in self.pieces:
+            self.below.setdefault(piece.top, []).append(piece)
+            self.above.setdefault(piece.bottom, []).append(piece)
+
+
+def layers(diagram: Diagram) -> Layers:
+    """Layers from the sources, at the bottom, to the sinks, at the top."""
+    rank = _ranks(diagram)
+    pieces: list[Piece] = []
+    for index, wire in enumerate(diagram.wires):
+        pieces += _pieces(index, wire.source, wire.targets, rank)
+    order: list[list[int]] = [[] for _ in range(max(rank, default=0) + 1)]
+    for item, layer in enumerate(rank):
+        order[layer].append(item)
+    ports = {
+        index: max((p for w in diagram.wires for t, p in w.targets if t == index), default=0) + 1
+        for index, block in enumerate(diagram.blocks)
+        if block.ordered
+    }
+    result = Layers(rank, order, pieces, ports=ports, carried=_carried(diagram))
+    starts = [_from_sinks(result, order), _from_sources(result, order), order]
+    result.order = min(
+        (_ordered(result, start) for start in starts), key=lambda order: _badness(result, order)
+    )
+    return result
+
+
+def _ranks(diagram: Diagram) -> list[int]:
+    """The layer of each block: every wire goes up, and their lengths are least in all."""
+    count = len(diagram.blocks)
+    # All sources share one variable, all sinks another.
+    bottom, top = count, count + 1
+    variable = list(range(count))
+    for index, block in enumerate(diagram.blocks):
+        if block.shape in SOURCES:
+            variable[index] = bottom
+        elif block.shape in SINKS:
+            variable[index] = top
+    total = count + 2
+    apart = [Apart(bottom, top, 2 if len(set(variable)) > 2 else 1)]
+    for index in range(count):
+        apart.append(Apart(bottom, variable[index], 0 if variable[index] == bottom else 1))
+        if variable[index] != top:
+            apart.append(Apart(variable[index], top, 1))
+    for wire in diagram.wires:
+        end, total = total, total + 1
+        apart.append(Apart(variable[wire.source], end, 1, weight=2))
+        for target, _ in wire.targets:
+            apart.append(Apart(variable[wire.source], variable[target], 1, weight=1))
+            apart.append(Apart(variable[target], end, 0))
+    start, total = total, total + len(diagram.stages) + 1
+    for index, block in enumerate(diagram.blocks):
+        if block.stage is not None:  # stages are stacked: none reaches into the next
+            apart.append(Apart(start + block.stage, index, 0))
+            apart.append(Apart(index, start + block.stage + 1, 1))
+    values = place(total, apart, [])
+    return [values[variable[index]] - values[bottom] for index in range(count)]
+
+
+def _pieces(
+    wire: int, source: int, targets: tuple[tuple[int, int], ...], rank: list[int]
+) -> list[Piece]:
+    """The pieces of one wire; its bends are appended to ``rank``."""
+    pieces = []
+    last, at = max(rank[target] for target, _ in targets), source
+    for layer in range(rank[source] + 1, last + 1):
+        for target, port in targets:
+            if rank[target] == layer:
+                pieces.append(Piece(wire, at, target, port))
+        if layer < last:
+            rank.append(layer)
+            pieces.append(Piece(wire, at, len(rank) - 1, None))
+            at = len(rank) - 1
+    return pieces
+
+
+# ------------------------------------------------------------------------------- ordering
+
+
+def _from_sinks(result: Layers, order: list[list[int]]) -> list[list[int]]:
+    """The order in which a walk down from the results meets the items."""
+    return _walk(result, order, [i for layer in reversed(order) for i in layer], down=True)
+
+
+def _from_sources(result: Layers, order: list[list[int]]) -> list[list[int]]:
+    return _walk(result, order, [i for layer in order for i in layer], down=False)
+
+
+def _walk(result: Layers, order: list[list[int]], roots: list[int], down: bool) -> list[list[int]]:
+    found: dict[int, None] = {}
+    waiting = list(reversed(roots))
+    while waiting:
+        item = waiting.pop()
+        if item in found:
+            continue
+        found[item] = None
+        if down:
+            pieces = sorted(result.below.get(item, []), key=lambda p: -(p.port or 0))
+            waiting += [piece.bottom for piece in pieces]
+        else:
+            waiting += [piece.top for piece in reversed(result.above.get(item, []))]
+    position = {item: k for k, item in enumerate(found)}
+    return [sorted(layer, key=position.__getitem__) for layer in order]
+
+
+def _ordered(result: Layers, start: list[list[int]]) -> list[list[int]]:
+    order = [list(layer) for layer in start]
+    best, least = [list(layer) for layer in order], _badness(result, order)
+    for sweep in range(_SWEEPS):
+        upwards = sweep % 2 == 0
+        levels = range(1, len(order)) if upwards else range(len(order) - 2, -1, -1)
+        position = _positions(order)
+        for level in levels:
+            keys = {item: _median(result, item, position, upwards) for item in order[level]}
+            _sort_by_median(order[level], keys)
+            for place_, item in enumerate(order[level]):
+                position[item] = place_
+        _transpose(result, order)
+        badness = _badness(result, order)
+        if badness < least:
+            best, least = [list(layer) for layer in order], badness
+    return best
+
+
+def _positions(order: list[list[int]]) -> dict[int, int]:
+    return {item: k for layer in order for k, item in enumerate(layer)}
+
+
+def _neighbours(result: Layers, item: int, position: dict[int, int], below: bool) -> list[float]:
+    """Where the other ends of an item's pieces are; ports of ordered blocks count as parts."""
+    if below:
+        return sorted(position[piece.bottom] for piece in result.below.get(item, []))
+    return sorted(
+        position[piece.top] + (piece.port or 0) / (2 * result.ports.get(piece.top, 1))
+        if piece.top in result.ports
+        else float(position[piece.top])
+        for piece in result.above.get(item, [])
+    )
+
+
+def _median(result: Layers, item: int, position: dict[int, int], below: bool) -> float | None:
+    found = _neighbours(result, item, position, below)
+    if not found:
+        return None
+    middle = len(found) // 2
+    if len(found) % 2:
+        return found[middle]
+    return (found[middle - 1] + found[middle]) / 2
+
+
+def _sort_by_median(layer: list[int], keys: dict[int, float | None]) -> None:
+    """Sort in place; items without neighbours keep their places."""
+    movable = [item for item in layer if keys[item] is not None]
+    movable.sort(key=lambda item: keys[item] or 0.0)
+    source = iter(movable)
+    layer[:] = [item if keys[item] is None else next(source) for item in layer]
+
+
+def _transpose(result: Layers, order: list[list[int]]) -> None:
+    """Exchange neighbours while that removes crossings."""
+    improved = True
+    while improved:
+        improved = False
+        position = _positions(order)
+        for layer in order:
+            for k in range(len(layer) - 1):
+                left, right = layer[k], layer[k + 1]
+                if _pair(result, left, right, position) > _pair(result, right, left, position):
+                    layer[k], layer[k + 1] = right, left
+                    position[left], position[right] = k + 1, k
+                    improved = True
+
+
+def _pair(result: Layers, left: int, right: int, position: dict[int, int]) -> int:
+    """Crossings between the pieces of two items if they stand in this order."""
+    total = 0
+    for below in (True, False):
+        lefts = _neighbours(result, left, position, below)
+        rights = _neighbours(result, right, position, below)
+        total += sum(a > b for a in lefts for b in rights)
+    return total
+
+
+def _badness(result: Layers, order: list[list[int]]) -> tuple[int, int]:
+    """Crossings of wires; then those of the states' ways around the cell."""
+    position = _positions(order)
+    places = [(position[start], position[end]) for start, end in result.carried]
+    around = sum(a < c and b > d for a, b in places for c, d in places)
+    return _crossings(result, order), around
+
+
+def _carried(diagram: Diagram) -> list[tuple[int, int]]:
+    ends = {b.name: i for i, b in enumerate(diagram.blocks) if b.shape is Shape.NEXT}
+    return [
+        (i, ends[b.name])
+        for i, b in enumerate(diagram.blocks)
+        if b.shape is Shape.STATE and b.name in ends
+    ]
+
+
+def _crossings(result: Layers, order: list[list[int]]) -> int:
+    position = _positions(order)
+    total = 0
+    for layer in order:
+        ends = [_neighbours(result, item, position, below=False) for item in layer]
+        for k, left in enumerate(ends):
+            total += sum(a > b for right in ends[k + 1 :] for a in left for b in right)
+    return total

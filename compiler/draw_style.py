@@ -1,0 +1,71 @@
+"""Colours and fonts of a drawing, as a style sheet; one for light pages, one for dark ones."""
+
+from __future__ import annotations
+
+THEMES = ("auto", "light", "dark")
+
+_FONTS = """\
+text { text-anchor: middle; font-family: "Helvetica Neue", Helvetica, Arial, sans-serif }
+.op { font: 15px "STIX Two Text", "Latin Modern Math", Cambria, "Times New Roman", serif }
+.name { font: italic 15px "STIX Two Text", "Latin Modern Math", Cambria, "Times New Roman", serif }
+.sub { font: 10.5px "STIX Two Text", "Latin Modern Math", Cambria, "Times New Roman", serif }
+.word { font-size: 10.5px }
+.wire, .loop { fill: none; stroke-width: 1.3; stroke-linecap: round }
+.loop { stroke-dasharray: 4 3 }
+.block { stroke-width: 1.2 }
+"""
+
+# Fill and outline of each kind of block.
+_LIGHT = {
+    "input": ("#ffffff", "#5b6673"),
+    "state": ("#dceafb", "#2f6db5"),
+    "next": ("#dceafb", "#2f6db5"),
+    "output": ("#ffffff", "#5b6673"),
+    "linear": ("#fdebcf", "#b9791c"),
+    "gate": ("#fdebcf", "#b9791c"),
+    "point": ("#ffffff", "#2b3440"),
+    "function": ("#e8e2f7", "#6d55b5"),
+}
+_DARK = {
+    "input": ("#161b22", "#9aa7b5"),
+    "state": ("#152c47", "#6aa7ec"),
+    "next": ("#152c47", "#6aa7ec"),
+    "output": ("#161b22", "#9aa7b5"),
+    "linear": ("#43300f", "#d9a24a"),
+    "gate": ("#43300f", "#d9a24a"),
+    "point": ("#0d1117", "#d5dde6"),
+    "function": ("#2c2250", "#a18ee6"),
+}
+_PAGE = {
+    "light": {"ink": "#1f2730", "quiet": "#5b6673", "wire": "#3c4652", "loop": "#2f6db5",
+              "parallel": "#e6f3e8", "scan": "#fbeceb", "page": "#ffffff"},
+    "dark": {"ink": "#e6edf3", "quiet": "#9aa7b5", "wire": "#b3bfcc", "loop": "#6aa7ec",
+             "parallel": "#12291a", "scan": "#331a1c", "page": "#0d1117"},
+}  # fmt: skip
+
+
+def style_sheet(theme: str) -> str:
+    """CSS for ``light``, ``dark``, or ``auto``, which follows the reader's setting."""
+    if theme == "auto":
+        dark = "\n".join(f"  {line}" for line in _colours("dark").splitlines())
+        return f"{_FONTS}{_colours('light')}@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
+    return _FONTS + _colours(theme)
+
+
+def _colours(theme: str) -> str:
+    page, fills = _PAGE[theme], _LIGHT if theme == "light" else _DARK
+    lines = [
+        f"text {{ fill: {page['ink']} }}",
+        f".quiet {{ fill: {page['quiet']} }}",
+        f".page {{ fill: {page['page']} }}",
+        f".wire {{ stroke: {page['wire']} }}",
+        f".loop {{ stroke: {page['loop']} }}",
+        f".head {{ fill: {page['wire']} }}",
+        f".loop-head {{ fill: {page['loop']} }}",
+        f".band.parallel {{ fill: {page['parallel']} }}",
+        f".band.scan {{ fill: {page['scan']} }}",
+    ]
+    lines += [
+        f".block.{kind} {{ fill: {fill}; stroke: {line} }}" for kind, (fill, line) in fills.items()
+    ]
+    return "\n".join(lines) + "\n"
