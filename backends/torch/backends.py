@@ -1,0 +1,36 @@
+"""Who compiles a plan: generated PyTorch code here, or another backend by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from rnndsl.backends.torch.emit import emit_plan, emit_shared, function_name
+from rnndsl.backends.torch.source import load_function
+from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.plan import Plan
+
+# A plan compiler returns a function of (inputs, states, params), tuples of tensors, that
+# returns (outputs, final states, sums), as described in emit.py.
+PLAN_COMPILERS = {
+    "torch": "rnndsl.backends.torch.backends:compile_with_torch",
+    "tvm": "rnndsl.backends.tvm.torch_plan:compile_plan",
+}
+
+
+def compile_plan(plan: Plan, backend: str) -> Callable[..., Any]:
+    """The function that runs a step plan; KeyError if there is no such backend."""
+    module, _, name = PLAN_COMPILERS[backend].partition(":")
+    compiler: Callable[[Plan], Callable[..., Any]] = getattr(import_module(module), name)
+    return compiler(plan)
+
+
+def compile_with_torch(plan: Plan) -> Callable[..., Any]:
+    """Generate PyTorch code for a step plan and load it."""
+    return load_function(emit_plan(plan), function_name(plan.graph))
+
+
+def compile_shared(graph: Graph) -> Callable[..., Any]:
+    """Generate PyTorch code for a prepare graph: a function of (params, like)."""
+    return load_function(emit_shared(graph), function_name(graph))

@@ -1,0 +1,91 @@
+"""The derivative of a program, and where each value that it reads comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.compiler.autodiff import differentiate, differentiate_shared
+from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a stream lies: ``group`` is "input", "output" or "saved", ``index`` counts there."""
+
+    group: str
+    index: int
+
+
+@dataclass(frozen=True)
+class ProgramDerivative:
+    """Forward, backward and shared backward graphs of a program.
+
+    ``kept`` are the types of the streams that the forward graph saves besides its outputs;
+    ``places`` says where the backward graph finds each ``saved.<k>`` and ``next.<state>``.
+    """
+
+    forward: Graph
+    backward: Graph
+    shared: Graph
+    kept: tuple[Type, ...]
+    kept_results: tuple[int, ...]  # positions among the forward graph's OUTPUT results
+    places: dict[str, Place]
+
+    @cached_property
+    def output_gradients(self) -> tuple[str, ...]:
+        return _names(self.backward, ResultRole.OUTPUT)
+
+    @cached_property
+    def state_gradients(self) -> tuple[str, ...]:
+        return _names(self.backward, ResultRole.STATE)
+
+    @cached_property
+    def sum_gradients(self) -> tuple[str, ...]:
+        return _names(self.backward, ResultRole.SUM)
+
+
+def _names(graph: Graph, role: ResultRole) -> tuple[str, ...]:
+    return tuple(result.name for result in graph.results_of(role))
+
+
+def differentiate_program(
+    program: SequenceProgram, wanted: frozenset[str], pipeline: str = "final"
+) -> ProgramDerivative:
+    """The derivative with respect to ``wanted`` inputs and parameters, and all states."""
+    needed = wanted | _derived_from(program, wanted)
+    found = differentiate(program.step, wrt=needed)
+    passes = PIPELINES[pipeline]
+    forward, backward = run_pipeline(found.forward, passes), run_pipeline(found.backward, passes)
+    shared = run_pipeline(differentiate_shared(program.prepare), passes)
+    results = forward.results_of(ResultRole.OUTPUT)
+    count = len(program.outputs)
+    inputs = list(program.inputs)
+    homes: dict[int, Place] = {}
+    for index, result in enumerate(results[:count]):
+        homes.setdefault(result.value, Place("output", index))
+    kept: list[int] = []
+    places: dict[str, Place] = {}
+    for position, result in enumerate(results[count:], start=count):
+        leaf = forward.definition(result.value)
+        if not isinstance(leaf, Node) and leaf.role is LeafRole.INPUT:
+            homes[result.value] = Place("input", inputs.index(leaf.name))
+        if result.value not in homes:
+            homes[result.value] = Place("saved", len(kept))
+            kept.append(position)
+        places[result.name] = homes[result.value]
+    types = tuple(forward.type_of(results[position].value) for position in kept)
+    return ProgramDerivative(forward, backward, shared, types, tuple(kept), places)
+
+
+def _derived_from(program: SequenceProgram, wanted: frozenset[str]) -> frozenset[str]:
+    """The derived parameters that depend on a wanted parameter."""
+    graph = program.prepare
+    depends = [leaf.name in wanted for leaf in graph.leaves]
+    for node in graph.nodes:
+        depends.append(any(depends[v] for v in node.operands))
+    return frozenset(
+        r.name for r in graph.results if depends[r.value] and r.name in program.derived
+    )

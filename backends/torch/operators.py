@@ -1,0 +1,208 @@
+"""The custom operators: to torch, a whole sequence is one opaque call.
+
+`rnndsl::run` computes outputs and final states.  Where a gradient is wanted, its autograd
+rule calls `rnndsl::run_saving`, which also returns what the backward pass reads, and later
+`rnndsl::run_backward`.  Each is given the program by its text or by a handle, so a program
+that was exported can be loaded in another process that has imported this module.
+
+Tensors are lists: inputs [T, B, *shape], states [B, *shape] (or none, for the states that the
+cell declares), params [*shape], in the order of the program's inputs, states and params.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from rnndsl.backends.torch.errors import SecondDerivativeError
+from rnndsl.backends.torch.programs import find_runner
+from rnndsl.compiler.ir import Type
+
+_LISTS = "str program, Tensor[] inputs, Tensor[] states, Tensor[] params"
+_library = torch.library.Library("rnndsl", "DEF")
+_tags = (torch.Tag.pt2_compliant_tag,)
+_library.define(f"run({_LISTS}) -> Tensor[]", tags=_tags)
+_library.define(f"run_saving({_LISTS}, bool[] needs) -> Tensor[]", tags=_tags)
+_library.define(
+    f"run_backward({_LISTS}, bool[] needs, Tensor[] kept, Tensor?[] cotangents) -> Tensor[]",
+    tags=_tags,
+)
+
+Tensors = Sequence[Tensor]
+
+
+def _run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+    with torch.no_grad():
+        return find_runner(program).run(inputs, states, params)
+
+
+def _run_saving(
+    program: str, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
+) -> list[Tensor]:
+    with torch.no_grad():
+        return find_runner(program).run_saving(inputs, states, params, needs)
+
+
+def _run_backward(
+    program: str,
+    inputs: Tensors,
+    states: Tensors,
+    params: Tensors,
+    needs: Sequence[bool],
+    kept: Tensors,
+    cotangents: Sequence[Tensor | None],
+) -> list[Tensor]:
+    with torch.no_grad():
+        return find_runner(program).run_backward(inputs, states, params, needs, kept, cotangents)
+
+
+_library.impl("run", _run, "CompositeExplicitAutograd")
+_library.impl("run_saving", _run_saving, "CompositeExplicitAutograd")
+_library.impl("run_backward", _run_backward, "CompositeExplicitAutograd")
+
+
+# ------------------------------------------------------------------- shapes without values
+
+
+def _streams(like: Tensor, types: Sequence[Type]) -> list[Tensor]:
+    time, batch = like.shape[:2]
+    return [like.new_empty((time, batch, *kind.sizes)) for kind in types]
+
+
+@torch.library.register_fake("rnndsl::run", lib=_library)
+def _fake_run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+    found = find_runner(program).program
+    batch = inputs[0].shape[1]
+    finals = [inputs[0].new_empty((batch, *kind.sizes)) for kind in found.states.values()]
+    return _streams(inputs[0], list(found.outputs.values())) + finals
+
+
+@torch.library.register_fake("rnndsl::run_saving", lib=_library)
+def _fake_run_saving(
+    program: str, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
+) -> list[Tensor]:
+    kept = find_runner(program).derivative(needs).kept
+    return _fake_run(program, inputs, states, params) + _streams(inputs[0], kept)
+
+
+@torch.library.register_fake("rnndsl::run_backward", lib=_library)
+def _fake_run_backward(
+    program: str,
+    inputs: Tensors,
+    states: Tensors,
+    params: Tensors,
+    needs: Sequence[bool],
+    kept: Tensors,
+    cotangents: Sequence[Tensor | None],
+) -> list[Tensor]:
+    count = len(inputs)
+    wanted = [t for t, need in zip(inputs, needs[:count], strict=True) if need]
+    wanted += states
+    wanted += [t for t, need in zip(params, needs[count:], strict=True) if need]
+    return [inputs[0].new_empty(tensor.shape) for tensor in wanted]
+
+
+# ------------------------------------------------------------------------------- gradients
+
+
+class _Sequence(torch.autograd.Function):
+    """`run` with a gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, program: str, counts: tuple[int, int], *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        inputs, states, params = _groups(tensors, counts)
+        needed = ctx.needs_input_grad[2:]
+        needs = [*needed[: counts[0]], *needed[sum(counts) :]]
+        with torch._C._AutoDispatchBelowAutograd():
+            results = torch.ops.rnndsl.run_saving(program, inputs, states, params, needs)
+        found = find_runner(program).program
+        outputs, visible = len(found.outputs), len(found.outputs) + len(found.states)
+        saved = results[visible:]
+        ctx.program, ctx.counts, ctx.needs = program, counts, needs
+        ctx.save_for_backward(*tensors, *results[:outputs], *saved)
+        ctx.mark_non_differentiable(*saved)
+        ctx.set_materialize_grads(False)
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        program, counts, needs = ctx.program, ctx.counts, ctx.needs
+        tensors = ctx.saved_tensors
+        found = find_runner(program).program
+        count = sum(counts) + len(found.params)
+        visible = len(found.outputs) + len(found.states)
+        gradients = _Backward.apply(
+            program,
+            counts,
+            needs,
+            visible,
+            *cotangents[:visible],
+            *tensors[:count],
+            *tensors[count:],
+        )  # type: ignore[no-untyped-call]
+        flags = [*needs[: counts[0]], *[True] * counts[1], *needs[counts[0] :]]
+        rest = iter(gradients)
+        return (None, None, *(next(rest) if flag else None for flag in flags))
+
+
+class _Backward(torch.autograd.Function):
+    """`run_backward`, whose own derivative is a clear error."""
+
+    @staticmethod
+    def forward(
+        ctx: FunctionCtx,
+        program: str,
+        counts: tuple[int, int],
+        needs: list[bool],
+        visible: int,
+        *tensors: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        found = find_runner(program).program
+        cotangents, rest = tensors[:visible], tensors[visible:]
+        inputs, states, params = _groups(rest, counts, len(found.params))
+        kept = list(rest[sum(counts) + len(found.params) :])
+        with torch._C._AutoDispatchBelowAutograd():
+            results = torch.ops.rnndsl.run_backward(
+                program, inputs, states, params, needs, kept, list(cotangents)
+            )
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
+        raise SecondDerivativeError
+
+
+def _groups(
+    tensors: Sequence[Any], counts: tuple[int, int], params: int | None = None
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """One flat list as inputs, states and parameters."""
+    inputs, states = counts[0], sum(counts)
+    stop = None if params is None else states + params
+    return list(tensors[:inputs]), list(tensors[inputs:states]), list(tensors[states:stop])
+
+
+def _run_autograd(
+    keyset: Any, program: str, inputs: Tensors, states: Tensors, params: Tensors
+) -> list[Tensor]:
+    tensors = (*inputs, *states, *params)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        counts = (len(inputs), len(states))
+        results = _Sequence.apply(program, counts, *tensors)  # type: ignore[no-untyped-call]
+        found = find_runner(program).program
+        return list(results[: len(found.outputs) + len(found.states)])
+    with torch._C._AutoDispatchBelowAutograd():
+        below = keyset & torch._C._after_autograd_keyset
+        found_results: list[Tensor] = torch.ops.rnndsl.run.default.redispatch(
+            below, program, list(inputs), list(states), list(params)
+        )
+        return found_results
+
+
+_library.impl("run", _run_autograd, "Autograd", with_keyset=True)
+run = torch.ops.rnndsl.run

@@ -1,0 +1,99 @@
+"""A program: everything that runs one layer in one direction, as data and as text.
+
+The text is what an operator carries, so that a saved model needs nothing but the text.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.separate import Program, separate
+from rnndsl.compiler.text import parse_graphs, print_graph
+
+INIT = "init."  # prefix of the prepare results that hold initial states
+
+
+class ProgramTextError(ValueError):
+    """The text of a program is not one that this version can read."""
+
+
+@dataclass(frozen=True)
+class SequenceProgram:
+    """Two bound graphs and how to run them over time.
+
+    ``prepare`` makes derived parameters and initial states out of parameters, ``step`` is one
+    time step.  ``reverse`` runs from the last step to the first.  ``backend`` names what the
+    plans are compiled with.
+    """
+
+    prepare: Graph
+    step: Graph
+    reverse: bool = False
+    backend: str = "torch"
+
+    @cached_property
+    def inputs(self) -> dict[str, Type]:
+        """Streams by name, in order."""
+        return {leaf.name: leaf.type for leaf in self.step.leaves_of(LeafRole.INPUT)}
+
+    @cached_property
+    def states(self) -> dict[str, Type]:
+        return {leaf.name: leaf.type for leaf in self.step.leaves_of(LeafRole.STATE)}
+
+    @cached_property
+    def derived(self) -> frozenset[str]:
+        """Names of the prepare results that the step reads."""
+        made = {result.name for result in self.prepare.results}
+        return frozenset(leaf.name for leaf in self.step.leaves_of(LeafRole.PARAM)) & made
+
+    @cached_property
+    def params(self) -> dict[str, Type]:
+        """The parameters that the two graphs read, in order of first appearance."""
+        found = {leaf.name: leaf.type for leaf in self.prepare.leaves}
+        for leaf in self.step.leaves_of(LeafRole.PARAM):
+            if leaf.name not in self.derived:
+                found.setdefault(leaf.name, leaf.type)
+        return found
+
+    @cached_property
+    def outputs(self) -> dict[str, Type]:
+        results = self.step.results_of(ResultRole.OUTPUT)
+        return {r.name: self.step.type_of(r.value) for r in results}
+
+    @cached_property
+    def text(self) -> str:
+        """The program as text: a header line, then the two graphs."""
+        order = "reverse" if self.reverse else "forward"
+        head = f"rnndsl program 1 {order} {self.backend}\n"
+        return head + print_graph(self.prepare) + print_graph(self.step)
+
+
+_HEAD = re.compile(r"rnndsl program (\d+) (forward|reverse) (\w+)\n")
+
+
+def make_program(
+    graph: Graph, reverse: bool = False, backend: str = "torch", pipeline: str = "default"
+) -> SequenceProgram:
+    """The program of a bound, lowered graph."""
+    parts: Program = separate(run_pipeline(graph, PIPELINES[pipeline]))
+    return SequenceProgram(parts.prepare, parts.step, reverse, backend)
+
+
+def parse_program(text: str) -> SequenceProgram:
+    """The inverse of ``program.text``; ProgramTextError if it is not such a text."""
+    head = _HEAD.match(text)
+    if head is None:
+        raise ProgramTextError(f"not a program: {text[:60]!r}")
+    if head[1] != "1":
+        raise ProgramTextError(f"program format {head[1]} is newer than this version of rnndsl")
+    prepare, step = parse_graphs(text[head.end() :])
+    return SequenceProgram(prepare, step, head[2] == "reverse", head[3])
+
+
+def with_backend(program: SequenceProgram, backend: str) -> SequenceProgram:
+    """The same program, compiled with something else."""
+    return replace(program, backend=backend)

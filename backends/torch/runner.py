@@ -1,0 +1,247 @@
+"""Runs a program on tensors: forward, forward with saved values, backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rnndsl.backends.torch.backends import compile_plan, compile_shared
+from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
+from rnndsl.backends.torch.program import INIT, SequenceProgram
+from rnndsl.compiler.ir import Graph, LeafRole
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.split import split
+
+Tensors = Sequence[Tensor]
+Step = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]]
+Shared = Callable[[tuple[Tensor, ...], Tensor], Tensors]
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The derivative of a program for one choice of wanted gradients, compiled."""
+
+    derivative: ProgramDerivative
+    forward: Step
+    backward: Step
+    shared: Shared
+
+
+class Runner:
+    """A program and its functions, each compiled on first use."""
+
+    def __init__(self, program: SequenceProgram) -> None:
+        self.program = program
+        self._derivatives: dict[frozenset[str], ProgramDerivative] = {}
+        self._trainers: dict[frozenset[str], Trainer] = {}
+
+    @cached_property
+    def prepare(self) -> Shared:
+        return compile_shared(self.program.prepare)
+
+    @cached_property
+    def step(self) -> Step:
+        graph = run_pipeline(self.program.step, PIPELINES["final"])
+        return self._compile(graph, self.program.reverse)
+
+    def _compile(self, graph: Graph, reverse: bool) -> Step:
+        return compile_plan(split(graph, reverse), self.program.backend)
+
+    def derivative(self, needs: Sequence[bool]) -> ProgramDerivative:
+        """The derivative for gradients wanted as in :meth:`wanted`; nothing is compiled."""
+        wanted = self.wanted(needs)
+        if wanted not in self._derivatives:
+            self._derivatives[wanted] = differentiate_program(self.program, wanted)
+        return self._derivatives[wanted]
+
+    def wanted(self, needs: Sequence[bool]) -> frozenset[str]:
+        """Names of inputs and parameters from one flag per input, then per parameter."""
+        names = [*self.program.inputs, *self.program.params]
+        return frozenset(name for name, need in zip(names, needs, strict=True) if need)
+
+    def _trainer(self, needs: Sequence[bool]) -> Trainer:
+        wanted = self.wanted(needs)
+        if wanted not in self._trainers:
+            found = self.derivative(needs)
+            self._trainers[wanted] = Trainer(
+                found,
+                self._compile(found.forward, self.program.reverse),
+                self._compile(found.backward, not self.program.reverse),
+                compile_shared(found.shared),
+            )
+        return self._trainers[wanted]
+
+    # ----------------------------------------------------------------------------- forward
+
+    def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+        """Outputs [T, B, *shape], then final states [B, *shape]."""
+        values = self._prepared(inputs, params)
+        start = self._start(inputs, states, values)
+        outputs, finals, _ = self.step(tuple(inputs), start, self._shared(values))
+        return _own([*outputs, *finals], [*inputs, *states, *params])
+
+    def run_saving(
+        self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
+    ) -> list[Tensor]:
+        """As :meth:`run`, then the streams that the backward pass reads."""
+        trainer = self._trainer(needs)
+        values = self._prepared(inputs, params)
+        start = self._start(inputs, states, values)
+        outputs, finals, _ = trainer.forward(tuple(inputs), start, self._shared(values))
+        visible = outputs[: len(self.program.outputs)]
+        kept = [outputs[position] for position in trainer.derivative.kept_results]
+        return _own([*visible, *finals, *kept], [*inputs, *states, *params])
+
+    def _prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
+        """Parameters and all that depends on them alone, by name."""
+        values = dict(zip(self.program.params, params, strict=True))
+        graph = self.program.prepare
+        leaves = tuple(values[leaf.name] for leaf in graph.leaves)
+        made = self.prepare(leaves, inputs[0])
+        values.update(zip((r.name for r in graph.results), made, strict=True))
+        return values
+
+    def _start(
+        self, inputs: Tensors, states: Tensors, values: dict[str, Tensor]
+    ) -> tuple[Tensor, ...]:
+        """The states before the first step: the given ones, or the declared ones."""
+        if states:
+            return tuple(states)
+        batch = inputs[0].shape[1]
+        return tuple(
+            values[f"{INIT}{name}"].expand(batch, *kind.sizes)
+            for name, kind in self.program.states.items()
+        )
+
+    def _shared(self, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        return tuple(values[leaf.name] for leaf in self.program.step.leaves_of(LeafRole.PARAM))
+
+    # ---------------------------------------------------------------------------- backward
+
+    def run_backward(
+        self,
+        inputs: Tensors,
+        states: Tensors,
+        params: Tensors,
+        needs: Sequence[bool],
+        kept: Tensors,
+        cotangents: Sequence[Tensor | None],
+    ) -> list[Tensor]:
+        """Gradients of the wanted inputs, of given states, of the wanted parameters.
+
+        ``kept`` are the outputs of :meth:`run_saving` and what it saved, without the final
+        states; ``cotangents`` belong to its outputs and final states, None standing for zero.
+        """
+        trainer = self._trainer(needs)
+        values = self._prepared(inputs, params)
+        start = self._start(inputs, states, values)
+        streams = self._streams(trainer.derivative, inputs, start, kept, cotangents)
+        backward = trainer.derivative.backward
+        count = len(self.program.outputs)
+        carried = {
+            f"d.{name}": _or_zero(given, inputs[0], (inputs[0].shape[1], *kind.sizes))
+            for (name, kind), given in zip(
+                self.program.states.items(), cotangents[count:], strict=True
+            )
+        }
+        d_inputs, d_states, d_params = trainer.backward(
+            tuple(streams[leaf.name] for leaf in backward.leaves_of(LeafRole.INPUT)),
+            tuple(carried[leaf.name] for leaf in backward.leaves_of(LeafRole.STATE)),
+            tuple(values[leaf.name] for leaf in backward.leaves_of(LeafRole.PARAM)),
+        )
+        found = trainer.derivative
+        by_input = dict(zip(found.output_gradients, d_inputs, strict=True))
+        by_state = dict(zip(found.state_gradients, d_states, strict=True))
+        by_param = dict(zip(found.sum_gradients, d_params, strict=True))
+        if not states:
+            by_param |= {f"d.{INIT}{name[2:]}": d.sum(0) for name, d in by_state.items()}
+        self._pull_shared(trainer, by_param, values, inputs[0])
+        wanted = self.wanted(needs)
+        gradients = [
+            _or_zero(by_input.get(f"d.{name}"), inputs[0], tensor.shape)
+            for name, tensor in zip(self.program.inputs, inputs, strict=True)
+            if name in wanted
+        ]
+        if states:
+            gradients += [by_state[f"d.{name}"] for name in self.program.states]
+        gradients += [
+            _or_zero(by_param.get(f"d.{name}"), inputs[0], tensor.shape)
+            for name, tensor in zip(self.program.params, params, strict=True)
+            if name in wanted
+        ]
+        return _own(gradients, [*inputs, *states, *params, *kept, *_present(cotangents)])
+
+    def _streams(
+        self,
+        derivative: ProgramDerivative,
+        inputs: Tensors,
+        start: tuple[Tensor, ...],
+        kept: Tensors,
+        cotangents: Sequence[Tensor | None],
+    ) -> dict[str, Tensor]:
+        """The backward graph's input streams by name."""
+        count = len(self.program.outputs)
+        groups = {"input": inputs, "output": kept[:count], "saved": kept[count:]}
+        lead = inputs[0].shape[:2]
+        streams = dict(zip(self.program.inputs, inputs, strict=True))
+        for name, place in derivative.places.items():
+            streams[name] = groups[place.group][place.index]
+        for name, first in zip(self.program.states, start, strict=True):
+            if f"next.{name}" in derivative.places:
+                streams[f"prev.{name}"] = self._delayed(streams[f"next.{name}"], first)
+        for (name, kind), given in zip(self.program.outputs.items(), cotangents, strict=False):
+            streams[f"d.{name}"] = _or_zero(given, inputs[0], (*lead, *kind.sizes))
+        return streams
+
+    def _delayed(self, stream: Tensor, first: Tensor) -> Tensor:
+        """A state before each step, from the state after each step."""
+        if self.program.reverse:
+            return torch.cat([stream[1:], first.unsqueeze(0)])
+        return torch.cat([first.unsqueeze(0), stream[:-1]])
+
+    def _pull_shared(
+        self, trainer: Trainer, by_param: dict[str, Tensor], values: dict[str, Tensor], like: Tensor
+    ) -> None:
+        """Add to ``by_param`` what flows back through derived parameters and initial states."""
+        graph = trainer.derivative.shared
+        made = self.program.prepare.results
+        types = {f"d.{r.name}": self.program.prepare.type_of(r.value).sizes for r in made}
+        leaves = tuple(
+            _or_zero(by_param.get(leaf.name), like, types[leaf.name])
+            if leaf.name in types
+            else values[leaf.name]
+            for leaf in graph.leaves
+        )
+        for result, gradient in zip(graph.results, trainer.shared(leaves, like), strict=True):
+            before = by_param.get(result.name)
+            by_param[result.name] = gradient if before is None else before + gradient
+
+
+def _or_zero(tensor: Tensor | None, like: Tensor, shape: Sequence[int]) -> Tensor:
+    return like.new_zeros(()).expand(tuple(shape)) if tensor is None else tensor
+
+
+def _present(tensors: Sequence[Tensor | None]) -> list[Tensor]:
+    return [tensor for tensor in tensors if tensor is not None]
+
+
+def _own(results: Tensors, given: Tensors) -> list[Tensor]:
+    """Contiguous results that share no memory with each other or with what was given.
+
+    An operator must not return aliases; a view would also keep a whole stream alive.
+    """
+    taken = {tensor.untyped_storage().data_ptr() for tensor in given}
+    owned = []
+    for tensor in results:
+        storage = tensor.untyped_storage()
+        is_view = storage.nbytes() != tensor.numel() * tensor.element_size()
+        if is_view or storage.data_ptr() in taken or not tensor.is_contiguous():
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+            storage = tensor.untyped_storage()
+        taken.add(storage.data_ptr())
+        owned.append(tensor)
+    return owned
