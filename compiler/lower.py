@@ -1,0 +1,92 @@
+"""Lowering: a typed cell to the graph of one time step, and its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rnndsl.cell import Cell
+from rnndsl.check import typed_cell
+from rnndsl.compiler.builder import Builder
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
+from rnndsl.compiler.lower_emit import Emitter
+from rnndsl.compiler.lower_functions import LOWERINGS
+from rnndsl.params import ParamSpec
+from rnndsl.typed import INPUT, LEAVES, PARAM, STATE, TypedCell, TypedValue
+
+OUTPUT_NAME = "y"
+INIT_PREFIX = "init."
+
+_ROLES = {INPUT: LeafRole.INPUT, STATE: LeafRole.STATE, PARAM: LeafRole.PARAM}
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The graph of one time step, and what to make for its PARAM leaves, in their order."""
+
+    graph: Graph
+    params: tuple[ParamSpec, ...]
+
+
+def lower(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Lowered:
+    """The step graph of a cell, over open dimensions.
+
+    ``numbers`` replace the defaults of the cell's numbers.  Leaves are the inputs, the states
+    (the cell's own, then its sub-cells') and the parameters; results are the OUTPUT ``y``, the
+    STATE results, and for each state a shared VALUE ``init.<state>``.  RnndslError with the
+    mistakes of the cell.
+    """
+    return lower_typed(typed_cell(cell, numbers))
+
+
+def lower_typed(cell: TypedCell) -> Lowered:
+    """As :func:`lower`, for a cell that is typed already."""
+    builder = Builder()
+    handles: dict[int, int] = {}
+    order = [*cell.inputs, *(state.leaf for state in cell.states)]
+    order += [i for i, value in enumerate(cell.values) if value.function == PARAM]
+    for index in order:
+        handles[index] = _leaf(builder, cell.values[index])
+    for index in _live(cell):
+        value = cell.values[index]
+        if value.function in LEAVES:
+            continue
+        emitter = Emitter(builder, value.span)
+        first = emitter.count
+        operands = [handles[v] for v in value.operands]
+        made = LOWERINGS[value.function](emitter, value, operands)
+        handles[index] = made
+        if value.name and made >= first:
+            builder.rename(made, value.name)
+    builder.result(OUTPUT_NAME, ResultRole.OUTPUT, handles[cell.output])
+    for state in cell.states:
+        builder.result(state.name, ResultRole.STATE, handles[state.next])
+    for state in cell.states:
+        leaf = cell.values[state.leaf]
+        emitter = Emitter(builder, leaf.span)
+        shape = leaf.type.shape
+        if state.init is None:
+            start = emitter.full(0.0, shape)
+        else:
+            start = emitter.spread(handles[state.init], shape)
+        builder.result(INIT_PREFIX + state.name, ResultRole.VALUE, start)
+    return Lowered(builder.finish(cell.name), cell.params)
+
+
+def _leaf(builder: Builder, value: TypedValue) -> int:
+    kind = Type(value.type.shape, value.type.batched)
+    return builder.leaf(value.name, _ROLES[value.function], kind, value.span)
+
+
+def _live(cell: TypedCell) -> list[int]:
+    """Values that a result or a name needs, in order; unread numbers are left out."""
+    live: set[int] = set()
+    waiting = [cell.output, *(s.next for s in cell.states)]
+    waiting += [s.init for s in cell.states if s.init is not None]
+    waiting += [index for _, index in cell.names]
+    while waiting:
+        index = waiting.pop()
+        if index not in live:
+            live.add(index)
+            waiting += cell.values[index].operands
+    return sorted(live)

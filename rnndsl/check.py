@@ -1,0 +1,150 @@
+"""The checker: a cell of the syntax tree to a typed cell, or the list of its mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rnndsl import syntax
+from rnndsl.check_expr import evaluate_expression
+from rnndsl.check_names import as_dim
+from rnndsl.check_scope import Poison, Ref, Scope, Shared, StopChecking
+from rnndsl.check_statements import run_cell
+from rnndsl.diagnostics import Diagnostic, RnndslError, did_you_mean
+from rnndsl.errors_check import (
+    BadNumber,
+    NoInput,
+    SpaceNotFilled,
+    TooLarge,
+    UnknownName,
+    UnusedValue,
+)
+from rnndsl.source import Span
+from rnndsl.typed import INPUT, TypedCell
+from rnndsl.types import Static
+
+if TYPE_CHECKING:
+    from rnndsl.cell import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What checking found: the typed cell unless there are errors, and all diagnostics."""
+
+    cell: TypedCell | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if not is_warning(d))
+
+
+def is_warning(diagnostic: Diagnostic) -> bool:
+    """Whether a diagnostic is advice that stops nothing."""
+    return isinstance(diagnostic, UnusedValue)
+
+
+def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Checked:
+    """Type every value of a cell, with its loops unrolled and sub-cells put in place.
+
+    ``numbers`` replace the defaults of the cell's numbers and may fix dimensions.  Never
+    raises for a mistake in the cell; time and memory are bounded.
+    """
+    shared = Shared(evaluate_expression)
+    scope = Scope(shared, cell)
+    output: Ref | Poison | None = None
+    try:
+        sizes = _given_numbers(scope, numbers or {})
+        output = run_cell(scope, sizes, None)
+        _reads_input(scope, output)
+    except StopChecking:
+        output = None
+    except RecursionError:
+        span = cell.definition.span
+        shared.diagnostics[TooLarge(span, "expressions or cells are nested too deeply")] = None
+    found = tuple(shared.diagnostics)
+    if cell.definition.is_space or any(not is_warning(d) for d in found):
+        return Checked(None, found)
+    if not isinstance(output, Ref):
+        raise AssertionError("a cell without mistakes has an output")
+    return Checked(_typed(scope, output), found)
+
+
+def typed_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> TypedCell:
+    """The typed cell; RnndslError with all mistakes when there are any."""
+    checked = check_cell(cell, numbers)
+    if checked.cell is not None:
+        return checked.cell
+    errors = checked.errors
+    if not errors:
+        span = _name_span(cell.definition)
+        errors = (SpaceNotFilled(span, cell.name),)
+    raise RnndslError(errors, cell.sources())
+
+
+def _typed(scope: Scope, output: Ref) -> TypedCell:
+    shared = scope.shared
+    values = tuple(shared.values)
+    used = {name for v in values for d in v.type.shape for name in d.names}
+    names = [p.name for p in scope.cell.definition.parameters if p.default is None]
+    inputs = tuple(i for i, v in enumerate(values) if v.function == INPUT)
+    return TypedCell(
+        scope.cell.name,
+        tuple(n for n in names if n in used),
+        values,
+        inputs,
+        tuple(shared.states),
+        tuple(shared.params.values()),
+        output.index,
+        tuple(shared.names.items()),
+    )
+
+
+def _name_span(definition: syntax.CellDefinition) -> Span:
+    start = definition.span.start
+    return Span(definition.span.file, start, start + len("cell ") + len(definition.name))
+
+
+def _given_numbers(
+    scope: Scope, numbers: Mapping[str, int | float]
+) -> dict[str, tuple[Static, Span]]:
+    definition = scope.cell.definition
+    span = _name_span(definition)
+    known = {p.name: p for p in definition.parameters}
+    found: dict[str, tuple[Static, Span]] = {}
+    for name, value in numbers.items():
+        if name not in known:
+            close = did_you_mean(name, known)
+            scope.report(UnknownName(span, name, "number", close))
+        elif isinstance(value, bool) or not isinstance(value, (int, float)):
+            scope.report(BadNumber(span, f"`{name}` must be a number, not {value!r}"))
+        elif known[name].default is None and (as_dim(value) is None or value < 1):
+            scope.report(BadNumber(span, f"`{name}` must be a positive whole number, not {value}"))
+        else:
+            found[name] = (value, known[name].span)
+    return found
+
+
+def _reads_input(scope: Scope, output: Ref | Poison) -> None:
+    """An error unless some input reaches the output or a state."""
+    shared = scope.shared
+    if any(not is_warning(d) for d in shared.diagnostics) or not isinstance(output, Ref):
+        return
+    span = _name_span(scope.cell.definition)
+    inputs = [i for i, v in enumerate(shared.values) if v.function == INPUT]
+    if not inputs:
+        message = f"`{scope.cell.name}` has no input"
+        scope.report(NoInput(span, message))
+        return
+    reached: set[int] = set()
+    waiting = [output.index, *(s.next for s in shared.states)]
+    while waiting:
+        value = waiting.pop()
+        if value not in reached:
+            reached.add(value)
+            waiting += shared.values[value].operands
+    if not reached.intersection(inputs):
+        name = shared.values[inputs[0]].name
+        message = f"`{name}` reaches neither the output nor a state"
+        scope.report(NoInput(shared.values[inputs[0]].span or span, message))
