@@ -1,0 +1,145 @@
+"""The language model: embedding, recurrent layers, decoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rnndsl.training.config import TrainConfig
+from rnndsl.training.dropout import Dropout, drop_rows
+from rnndsl.training.layers import LayerFactory, output_size, step_layer
+from rnndsl.training.states import State
+
+
+class Output(NamedTuple):
+    """What a model computes from a chunk."""
+
+    logits: Tensor  # [T, B, V]
+    state: State  # one state for each layer
+    raw: Tensor  # [T, B, H], the last layer's output
+    dropped: Tensor  # [T, B, H], the same after dropout
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes that a model's parameters follow from."""
+
+    vocabulary: int
+    embedding: int
+    hidden: int
+    layers: int
+    tied: bool
+
+
+class LanguageModel(nn.Module):
+    """Predicts each next token of B streams, with a state that is carried between chunks.
+
+    Layers are stacked one by one, so that dropout between them may be locked over time; the
+    state is a tuple with one entry for each layer, of whatever form the cell's state has.
+    With tied embeddings the decoder shares the embedding's matrix, and a projection without
+    bias stands before it where the sizes differ.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        make_layer: LayerFactory,
+        config: TrainConfig,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.generator = generator
+        self.embedding_dropout = config.embedding_dropout
+        self.embedding = nn.Embedding(sizes.vocabulary, sizes.embedding)
+        widths = [sizes.embedding]
+        layers: list[nn.Module] = []
+        for _ in range(sizes.layers):
+            layers.append(make_layer(widths[-1], sizes.hidden))
+            widths.append(output_size(layers[-1], sizes.hidden))
+        self.layers = nn.ModuleList(layers)
+
+        locked = config.dropout_kind == "locked"
+        self.input_dropout = Dropout(config.input_dropout, locked, generator)
+        self.dropout = Dropout(config.dropout, locked, generator)
+
+        last = widths[-1]
+        needs_projection = sizes.tied and last != sizes.embedding
+        self.projection = (
+            nn.Linear(last, sizes.embedding, bias=False) if needs_projection else nn.Identity()
+        )
+        self.decoder = nn.Linear(sizes.embedding if sizes.tied else last, sizes.vocabulary)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """Embedding and decoder; the layers have initialised themselves."""
+        nn.init.zeros_(self.decoder.bias)
+        if self.sizes.tied:
+            # One matrix serves both ends: small, so that the first logits are nearly equal.
+            nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+            self.decoder.weight = self.embedding.weight
+
+    def forward(self, tokens: Tensor, state: State = None) -> Output:
+        """Logits [T, B, V] for the tokens that follow ``tokens`` [T, B]."""
+        x = self.input_dropout(self._embed(tokens))
+        before = state if isinstance(state, tuple) else (None,) * len(self.layers)
+        after: list[State] = []
+        raw = x
+        for layer, layer_state in zip(self.layers, before, strict=True):
+            raw, layer_state = layer(x, layer_state)
+            after.append(layer_state)
+            x = self.dropout(raw)
+        return Output(self.decoder(self.projection(x)), tuple(after), raw, x)
+
+    def step(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """Logits [B, V] for the tokens that follow ``tokens`` [B]: streaming, one step."""
+        x = self._embed(tokens)
+        before = state if isinstance(state, tuple) else (None,) * len(self.layers)
+        after: list[State] = []
+        for layer, layer_state in zip(self.layers, before, strict=True):
+            x, layer_state = step_layer(layer, x, layer_state)
+            after.append(layer_state)
+        return self.decoder(self.projection(x)), tuple(after)
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        weight = self.embedding.weight
+        if self.training and self.embedding_dropout > 0.0:
+            weight = drop_rows(weight, self.embedding_dropout, self.generator)
+        return F.embedding(tokens, weight)
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy in nats per token; logits [T, B, V], targets [T, B]."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+
+def training_loss(output: Output, loss: Tensor, config: TrainConfig) -> Tensor:
+    """``loss`` with the penalties on the output and on its change over time (AWD-LSTM)."""
+    total = loss
+    if config.activation_penalty:
+        total = total + config.activation_penalty * output.dropped.square().mean()
+    if config.temporal_penalty and output.raw.shape[0] > 1:
+        change = output.raw[1:] - output.raw[:-1]
+        total = total + config.temporal_penalty * change.square().mean()
+    return total
+
+
+def build_model(
+    config: TrainConfig,
+    vocabulary_size: int,
+    make_layer: LayerFactory,
+    generator: torch.Generator | None = None,
+) -> LanguageModel:
+    """The model of ``config``, in its dtype and on its device, initialised from its seed.
+
+    The global random state is left as it was found.
+    """
+    sizes = Sizes(vocabulary_size, config.embedding_size, config.hidden, config.layers, config.tied)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = LanguageModel(sizes, make_layer, config, generator or torch.Generator())
+    return model.to(device=config.device, dtype=getattr(torch, config.dtype))
