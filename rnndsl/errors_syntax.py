@@ -113,10 +113,9 @@ class KeywordAsName(Diagnostic):
 
     code = "E0110"
     title = "`{word}` cannot be a name"
-    label = "a word of the language; {expected} is expected here"
+    label = "a word of the language stands where a name belongs"
     help = "choose another name, for example `{suggestion}`"
     word: str
-    expected: str
     suggestion: str
 
 

@@ -7,15 +7,8 @@ from collections.abc import Mapping
 from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import Diagnostic, did_you_mean
 from rnndsl.layout import Line, Token, span_of
-from rnndsl.source import Source, Span
+from rnndsl.source import Source
 
-# Terminals that stand for one idea when all of them are possible.
-_GROUPS: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"NAME", "NUMBER", "LPAR", "MINUS"}), "an expression"),
-    (frozenset({"PLUS", "TIMES", "POWER"}), "an operator"),
-    (frozenset({"INPUT", "STATE", "RETURN", "NAME"}), "a statement"),
-    (frozenset({"CELL", "SPACE"}), "`cell` or `space`"),
-)
 _EXPRESSION = frozenset(
     {"NAME", "PRIMED", "NUMBER", "INF", "STRING", "LPAR", "MINUS", "NOT", "QMARK"}
 )
@@ -23,11 +16,6 @@ _OPERATOR = frozenset(
     {"PLUS", "MINUS", "TIMES", "OVER", "AT", "POWER", "COMPARE", "AND", "OR", "IF"}
     | {"LPAR", "LSQB", "DOT"}
 )
-_STATEMENT = frozenset(
-    {"INPUT", "STATE", "PARAM", "FOR", "IF", "RETURN", "NAME", "PRIMED", "BROKEN", "_DEDENT"}
-    | {"ELSE", "ELIF"}
-)
-_TOP = frozenset({"CELL", "SPACE", "FROM", "RNNDSL", "BROKEN", "$END"})
 _NAMED = {
     "NAME": "a name",
     "PRIMED": "a name",
@@ -38,6 +26,8 @@ _NAMED = {
 }
 _HIDDEN = frozenset({"BROKEN", "_DEDENT", "_INDENT", "$END"})
 _HEADERS = frozenset({"CELL", "SPACE", "FOR", "IF", "ELIF", "ELSE"})
+_STATEMENT_WORDS = ("input", "state", "param", "return", "for", "if", "else")
+_TOP_WORDS = ("cell", "space", "from", "rnndsl")
 # Words of other languages at the start of a line.
 _FOREIGN = {
     "def": "a cell begins with `cell NAME(D, H):`",
@@ -64,25 +54,40 @@ def explain_unexpected(
     keyword = _keyword_as_name(source, line, token, before, accepts, literals)
     if keyword:
         return keyword
-    at_end = token.type == "_NEWLINE"
-    after = before or line.tokens[0]
     first = line.tokens[0]
-    if "COLON" in accepts and first.type in _HEADERS and _ends_header(line, token):
-        return errors.MissingColon(_after(source, after), literals.get(first.type, str(first)))
-    span = _after(source, after) if at_end else span_of(source, token)
+    misspelt = _misspelt(source, first, token, before, accepts)
+    if misspelt:
+        return misspelt
+    at_end = token.type == "_NEWLINE"
+    # What is missing at the end of a line is shown on its last token, not on the next line.
+    span = span_of(source, (before or first) if at_end else token)
+    if at_end and "COLON" in accepts and first.type in _HEADERS:
+        return errors.MissingColon(span, str(first))
     found = "end of line" if at_end else f"`{_shorten(str(token))}`"
     expected = _describe(accepts, literals)
-    return errors.UnexpectedToken(span, found, expected, _advice(line, token, before, accepts))
+    return errors.UnexpectedToken(span, found, expected, _advice(token, accepts))
 
 
-def _after(source: Source, token: Token) -> Span:
-    """The last token before something missing; a mistake on the next line would be misleading."""
-    return span_of(source, token)
-
-
-def _ends_header(line: Line, token: Token) -> bool:
-    """Whether a header line ran to its end without a colon."""
-    return token.type == "_NEWLINE"
+def _misspelt(
+    source: Source, first: Token, token: Token, before: Token | None, accepts: set[str]
+) -> Diagnostic | None:
+    """A line whose first word was meant as a word of the language, or is one of another."""
+    top = {"CELL", "SPACE"} <= accepts
+    if first.type not in ("NAME", "PRIMED") or not (top or before is first):
+        return None
+    word, span = str(first), span_of(source, first)
+    expected = "`cell`, `space` or `from`" if top else "a statement"
+    if token.type == "NAME" and word in _FOREIGN:
+        return errors.UnexpectedToken(span, f"`{word}`", expected, _FOREIGN[word])
+    if not top and token.type not in ("NAME", "PRIMED"):
+        return None
+    close = did_you_mean(word, _TOP_WORDS if top else _STATEMENT_WORDS)
+    if close:
+        return errors.UnexpectedToken(span, f"`{word}`", expected, f"did you mean `{close}`?")
+    if top:
+        advice = "statements belong to a cell: indent this line by four spaces"
+        return errors.UnexpectedToken(span, f"`{_shorten(word)}`", expected, advice)
+    return None
 
 
 def _keyword_as_name(
@@ -95,19 +100,20 @@ def _keyword_as_name(
 ) -> Diagnostic | None:
     is_word = literals.get(token.type, "").isalpha()
     if is_word and "NAME" in accepts:
-        named = "an expression" if accepts >= {"NAME", "NUMBER"} else "a name"
-        return _keyword(source, token, named)
+        if accepts >= {"NAME", "NUMBER"}:
+            return None  # an expression is missing before the word
+        return _keyword(source, token)
     # `state = 3`: the first word of a statement was meant as a name.
     first = line.tokens[0]
     meant_as_name = token.type == "EQUAL" and before is first
     if meant_as_name and literals.get(first.type, "").isalpha():
-        return _keyword(source, first, "a name")
+        return _keyword(source, first)
     return None
 
 
-def _keyword(source: Source, token: Token, expected: str) -> Diagnostic:
+def _keyword(source: Source, token: Token) -> Diagnostic:
     word = str(token)
-    return errors.KeywordAsName(span_of(source, token), word, expected, f"{word}_")
+    return errors.KeywordAsName(span_of(source, token), word, f"{word}_")
 
 
 def _describe(accepts: set[str], literals: Mapping[str, str]) -> str:
@@ -117,7 +123,7 @@ def _describe(accepts: set[str], literals: Mapping[str, str]) -> str:
     if {"INPUT", "RETURN"} <= rest:
         return "a statement"
     if {"CELL", "SPACE"} <= rest:
-        return "`cell`, `space` or `from`" if "FROM" in rest else "`cell` or `space`"
+        return "`cell`, `space` or `from`"
     if {"NAME", "NUMBER", "LPAR", "MINUS"} <= rest:
         words.append("an expression")
         rest -= _EXPRESSION
@@ -132,15 +138,8 @@ def _shorten(text: str) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _advice(line: Line, token: Token, before: Token | None, accepts: set[str]) -> str:
+def _advice(token: Token, accepts: set[str]) -> str:
     """A likely fix, or ""."""
-    first = line.tokens[0]
-    word = str(first)
-    if first.type == "NAME" and word in _FOREIGN and (before is None or before is first):
-        return _FOREIGN[word]
-    if first.type == "NAME" and before is first and token.type in ("NAME", "PRIMED"):
-        close = did_you_mean(word, ("input", "state", "param", "return", "for", "cell", "space"))
-        return f"did you mean `{close}`?" if close else ""
     if token.type == "COMPARE" and str(token) == "==" and "EQUAL" in accepts:
         return "a value is named with one `=`"
     if token.type == "EQUAL" and "COMPARE" in accepts:
@@ -149,6 +148,10 @@ def _advice(line: Line, token: Token, before: Token | None, accepts: set[str]) -
         return "comparisons do not chain: write `a < b and b < c`"
     if token.type == "VBAR":
         return "a choice is written `?(a | b)`"
-    if token.type == "IF" and "ELSE" in accepts or token.type == "_NEWLINE" and "ELSE" in accepts:
-        return "outside of a call `a if test` needs its `else b`"
+    if token.type == "PLUS" and "MINUS" in accepts and "PLUS" not in accepts:
+        return "there is no sign `+`; leave it out"
+    if token.type == "FROM":
+        return "imports stand before the first cell"
+    if "ELSE" in accepts and "NAME" not in accepts:
+        return "outside of the arguments of a call, `a if test` needs its `else b`"
     return ""

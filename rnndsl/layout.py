@@ -172,25 +172,17 @@ def _find_blocks(source: Source, lines: list[Line]) -> int:
         indent = _indent(source, line.tokens[0])
         if not _comparable(indent, levels[-1][0]):
             line.misplaced = errors.MixedIndentation(_indent_span(source, line))
-        deeper = _columns(indent) > _columns(levels[-1][0])
         wants_block = previous is not None and previous.is_header
-        if deeper:
+        if _columns(indent) > _columns(levels[-1][0]):
             _open(source, line, levels, indent, wants_block)
         else:
             if wants_block and previous is not None:
-                _leave_unfilled(source, previous)
-            while _columns(indent) < _columns(levels[-1][0]):
-                line.closes += levels.pop()[1]
-            if _columns(indent) != _columns(levels[-1][0]):
-                what, reason = "this line matches no block", "no line above starts at this column"
-                line.misplaced = line.misplaced or errors.WrongIndentation(
-                    _indent_span(source, line), what, reason
-                )
-                levels.append((indent, False))
+                previous.unfilled = True
+            _close(source, line, levels, indent)
         line.stray = not levels[-1][1]
         previous = line
     if previous is not None and previous.is_header:
-        _leave_unfilled(source, previous)
+        previous.unfilled = True
     return sum(real for _, real in levels) - 1
 
 
@@ -209,10 +201,20 @@ def _open(
         raise RnndslError(deep, source)
 
 
-def _leave_unfilled(source: Source, line: Line) -> None:
-    line.unfilled = True
-    if line.tokens[-1].type == "COLON" and not line.errors:
-        line.errors.append(errors.MissingBlock(span_of(source, line.tokens[0], line.tokens[-1])))
+def _close(source: Source, line: Line, levels: list[tuple[str, bool]], indent: str) -> None:
+    """Leave blocks until ``indent`` fits; a line between two blocks counts to the inner one."""
+    width = _columns(indent)
+    while len(levels) > 1 and _columns(levels[-2][0]) >= width:
+        line.closes += levels.pop()[1]
+    if _columns(levels[-1][0]) == width:
+        return
+    if width <= _columns(levels[-2][0]):
+        line.closes += levels.pop()[1]
+        return
+    what, reason = "this line matches no block", "no line above starts at this column"
+    line.misplaced = line.misplaced or errors.WrongIndentation(
+        _indent_span(source, line), what, reason
+    )
 
 
 def _indent(source: Source, token: Token) -> str:

@@ -30,9 +30,15 @@ MAX_CHARACTERS = 1_000_000
 class _KeepLayout(PostLex):
     """Asks Lark to keep the tokens that only the layout reads."""
 
-    always_accept = ("COMMENT", "LINE", "BAD", "BAD_NUMBER", "BAD_STRING", "BAD_NAME") + (
+    always_accept = (
+        "COMMENT",
+        "LINE",
+        "BAD",
         "BAD_ASSIGN",
+        "BAD_NAME",
+        "BAD_NUMBER",
         "BAD_OPERATOR",
+        "BAD_STRING",
     )
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
@@ -104,13 +110,15 @@ def _read(
         follows = broken and (line.stray or first.type in ("ELSE", "ELIF"))
         if line.misplaced and not follows:
             found.append(line.misplaced)
-        mistakes = [] if follows else list(line.errors)
         end = _mark("_NEWLINE", last)
+        mistakes = [] if follows else list(line.errors)
         if not (mistakes or follows):
-            saved = parser.copy()
+            saved = copy_parser(parser)
             mistake = _feed_line(source, parser, line, end)
-            mistakes = [mistake] if mistake else []
-            parser = saved if mistake else parser
+            if mistake is None and line.unfilled:
+                mistake = errors.MissingBlock(span_of(source, first, last))
+            if mistake:
+                mistakes, parser = [mistake], saved
         broken = bool(mistakes) or follows
         found += mistakes
         if broken:
@@ -131,14 +139,25 @@ def _feed_line(
     source: Source, parser: InteractiveParser, line: Line, end: Token
 ) -> Diagnostic | None:
     """Feed one line; the mistake that stopped it, or None."""
-    before: Token | None = None
+    saved = copy_parser(parser)
+    fed: list[Token] = []
     try:
         for token in _tokens(line, end):
             parser.feed_token(token)
-            before = token
+            fed.append(token)
     except UnexpectedToken as error:
-        return explain_unexpected(source, line, error.token, before, parser.accepts(), _literals())
+        # The failing token has already closed what it can; ask the parser as it was before.
+        for token in fed:
+            saved.feed_token(token)
+        before = fed[-1] if fed else None
+        accepts: set[str] = saved.accepts()  # type: ignore[no-untyped-call]
+        return explain_unexpected(source, line, error.token, before, accepts, _literals())
     return None
+
+
+def copy_parser(parser: InteractiveParser) -> InteractiveParser:
+    """A parser that goes on from the same place; cheap, since the trees are shared."""
+    return parser.copy(deepcopy_values=False)
 
 
 def _tokens(line: Line, end: Token) -> Iterable[Token]:

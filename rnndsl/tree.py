@@ -31,8 +31,7 @@ def build_file(
 
 GENERATED = "expr"  # the word of a generated hole, `?expr(...)`
 KEYWORDS = frozenset(
-    "rnndsl from import cell space input state param frozen for in if elif else return"
-    " or and not inf".split()
+    ["rnndsl", "from", "import", "cell", "space", "input", "state", "param", "frozen", "for", "in", "if", "elif", "else", "return", "or", "and", "not", "inf"]
 )
 
 
@@ -186,9 +185,7 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
         primed = token.type == "PRIMED"
         word = str(token)[:-1] if primed else str(token)
         if primed and word in KEYWORDS:
-            self.found.append(
-                errors.KeywordAsName(self.token_span(token), word, "a name", f"{word}_")
-            )
+            self.found.append(errors.KeywordAsName(self.token_span(token), word, f"{word}_"))
         return s.Name(word, primed, span=self.token_span(token))
 
     def name(self, meta: Meta, children: list[Token]) -> s.Expr:
@@ -208,8 +205,9 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
 
     def conditional(self, meta: Meta, children: list[Any]) -> s.Expr:
         value, _, test, _, orelse = children
-        parts = [self.value(part) for part in (value, test, orelse)]
-        return self.node(s.Conditional(*parts, span=self.span(meta)), *parts)
+        value, test, orelse = self.value(value), self.value(test), self.value(orelse)
+        made = s.Conditional(value, test, orelse, span=self.span(meta))
+        return self.node(made, value, test, orelse)
 
     def left_out(self, meta: Meta, children: list[Any]) -> s.Expr:
         value, test = self.value(children[0]), self.value(children[2])
