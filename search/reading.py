@@ -1,0 +1,87 @@
+"""Reading a space from a file, with all the cells that its candidates use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rnndsl.cell import Cell
+from rnndsl.diagnostics import RnndslError
+from rnndsl.formatter import format_file
+from rnndsl.loading import cells_of
+from rnndsl.reading import read_source
+from rnndsl.search.errors import NoSpace, SpaceWithoutHoles, UnknownSpace
+from rnndsl.search.holes import HoleReader
+from rnndsl.search.space import Space
+from rnndsl.source import Source
+from rnndsl.syntax import CellDefinition, File
+
+SPACES = Path(__file__).parent / "spaces"
+
+
+def list_spaces() -> tuple[str, ...]:
+    """The names of the spaces that ship with rnndsl."""
+    return tuple(sorted(path.stem for path in SPACES.glob("*.rnn")))
+
+
+def load_space(place: str | Path) -> Space:
+    """The space in a file; ``FILE.rnn:NAME`` names one of several; or one of ``list_spaces()``.
+
+    RnndslError when there is none, or it makes no sense.
+    """
+    text = str(place)
+    path, colon, name = text.rpartition(":")
+    if text in list_spaces():
+        return _load(SPACES / f"{text}.rnn", None)
+    if colon and path.endswith(".rnn"):
+        return _load(Path(path), name)
+    return _load(Path(text), None)
+
+
+def read_space(text: str, name: str | None = None, file: str = "<text>") -> Space:
+    """The space called ``name`` in a text, or its only one; RnndslError as for ``load_space``."""
+    source = Source(file, text)
+    return _space(_choose(source, None, name))
+
+
+def candidate_text(space: Space, cell: CellDefinition) -> str:
+    """The formatted source of a filled cell, with the cells that it uses above it."""
+    return _file_text((*space.others, cell))
+
+
+def _load(path: Path, name: str | None) -> Space:
+    return _space(_choose(read_source(path), path, name))
+
+
+def _choose(source: Source, path: Path | None, name: str | None) -> Cell:
+    spaces = [cell for cell in cells_of(source, path).values() if cell.is_space]
+    if not spaces:
+        raise RnndslError(NoSpace(None, source.name), source)
+    found = [cell for cell in spaces if name in (None, cell.name)]
+    if len(found) != 1:
+        known = ", ".join(f"`{cell.name}`" for cell in spaces)
+        example = f"{source.name}:{spaces[0].name}"
+        raise RnndslError(UnknownSpace(None, source.name, name or "", known, example), source)
+    return found[0]
+
+
+def _space(cell: Cell) -> Space:
+    try:
+        reader = HoleReader(cell.definition)
+        if not reader.roots:
+            raise RnndslError(SpaceWithoutHoles(cell.definition.span, cell.name))
+    except RnndslError as error:
+        raise RnndslError(error.diagnostics, cell.source) from None
+    # A file's only space may stand among cells that it does not use; those are left behind.
+    *others, _ = cell.file().cells
+    return Space(
+        name=cell.name,
+        template=reader.template,
+        roots=reader.roots,
+        table=reader.table,
+        others=tuple(others),
+        text=_file_text((*others, cell.definition)),
+    )
+
+
+def _file_text(cells: tuple[CellDefinition, ...]) -> str:
+    return format_file(File(None, (), cells, span=cells[-1].span))

@@ -1,0 +1,94 @@
+"""Static rejection: cells that are not worth a training run, each with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rnndsl.compiler.initializers import initialize
+from rnndsl.compiler.interpreter import run_shared, run_step
+from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
+from rnndsl.compiler.lower import Lowered
+from rnndsl.compiler.separate import needed_values, separate
+
+STEPS = 200
+BATCH = 4
+SIZE = 8
+# A state that is this large after so few steps doubles every fifteen steps or faster.
+LARGEST = 1e4
+
+
+def find_flaw(lowered: Lowered, seed: int = 0) -> str:
+    """Why a cell is not worth training; empty when nothing speaks against it.
+
+    Takes some ten milliseconds: 200 steps of a small cell in the interpreter.
+    """
+    return _unused(lowered.graph) or _explodes(lowered, seed)
+
+
+def _unused(graph: Graph) -> str:
+    """Inputs and states that the output does not depend on, now or at any later step."""
+    found = {r.name: r.value for r in graph.results_of(ResultRole.STATE)}
+    wanted = [r.value for r in graph.results_of(ResultRole.OUTPUT)]
+    reached: set[str] = set()
+    while wanted:
+        leaves = [
+            graph.leaves[value]
+            for value in needed_values(graph, wanted)
+            if value < len(graph.leaves)
+        ]
+        states = [leaf.name for leaf in leaves if leaf.role is LeafRole.STATE]
+        wanted = [found[name] for name in states if f"state {name}" not in reached]
+        reached |= {f"{leaf.role.value} {leaf.name}" for leaf in leaves}
+    for leaf in graph.leaves:
+        name = f"{leaf.role.value} {leaf.name}"
+        if leaf.role is not LeafRole.PARAM and name not in reached:
+            return f"the output does not depend on {name}"
+    if not any(leaf.role is LeafRole.STATE for leaf in graph.leaves):
+        return "it has no state"
+    return ""
+
+
+def _explodes(lowered: Lowered, seed: int) -> str:
+    """States that grow beyond all bounds from random parameters and inputs."""
+    sizes = {name: SIZE for name in sorted(lowered.graph.dims)}
+    generator = np.random.default_rng(seed)
+    program = separate(lowered.graph.bind(sizes))
+    params = {
+        spec.name: initialize(spec, sizes, generator) for spec in lowered.params
+    }
+    step = program.step
+    with np.errstate(all="ignore"):
+        values = params | run_shared(program.prepare, params)
+        states: dict[str, Any] = {
+            leaf.name: np.broadcast_to(
+                values[f"init.{leaf.name}"], (BATCH, *leaf.type.sizes)
+            )
+            for leaf in step.leaves_of(LeafRole.STATE)
+        }
+        for time in range(1, STEPS + 1):
+            inputs = {
+                leaf.name: generator.standard_normal((BATCH, *leaf.type.sizes))
+                for leaf in step.leaves_of(LeafRole.INPUT)
+            }
+            results = run_step(step, {**values, **inputs, **states})
+            for name in states:
+                states[name] = results[f"state.{name}"]
+                flaw = _flaw(f"state {name}", states[name], time)
+                if flaw:
+                    return flaw
+            for result in step.results_of(ResultRole.OUTPUT):
+                flaw = _flaw("the output", results[f"output.{result.name}"], time)
+                if flaw:
+                    return flaw
+    return ""
+
+
+def _flaw(what: str, value: Any, time: int) -> str:
+    largest = np.abs(value).max()
+    if not np.isfinite(largest):
+        return f"{what} is not finite after {time} steps from random parameters"
+    if largest > LARGEST:
+        return f"{what} exceeds {LARGEST:g} after {time} steps from random parameters"
+    return ""
