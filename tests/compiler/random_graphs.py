@@ -128,7 +128,8 @@ class _Maker:
     def op(self, op: str, *operands: int, bound: float, **attrs: AttrValue) -> int:
         self.named += 1
         name = f"v.{self.named}'" if self.rng.random() < 0.2 else ""
-        return self.note(self.b.op(op, *operands, name=name, **attrs), bound)
+        made = self.b.node(op, operands, tuple(sorted(attrs.items())), name)
+        return self.note(made, bound)
 
     def positive(self, value: int) -> int:
         """Above 1/2: a divisor, or the operand of a logarithm."""
