@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from rnndsl.cell import Cell
 from rnndsl.check import typed_cell
-from rnndsl.compiler.builder import Builder
-from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
+from rnndsl.compiler.builder import Builder, copy_nodes
+from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
 from rnndsl.compiler.lower_emit import Emitter
 from rnndsl.compiler.lower_functions import LOWERINGS
 from rnndsl.params import ParamSpec
@@ -52,11 +52,10 @@ def lower_typed(cell: TypedCell) -> Lowered:
         if value.function in LEAVES:
             continue
         emitter = Emitter(builder, value.span)
-        first = emitter.count
         operands = [handles[v] for v in value.operands]
         made = LOWERINGS[value.function](emitter, value, operands)
         handles[index] = made
-        if value.name and made >= first:
+        if value.name and made in emitter.made:
             builder.rename(made, value.name)
     builder.result(OUTPUT_NAME, ResultRole.OUTPUT, handles[cell.output])
     for state in cell.states:
@@ -70,7 +69,31 @@ def lower_typed(cell: TypedCell) -> Lowered:
         else:
             start = emitter.spread(handles[state.init], shape)
         builder.result(INIT_PREFIX + state.name, ResultRole.VALUE, start)
-    return Lowered(builder.finish(cell.name), cell.params)
+    return Lowered(_without_unread(builder.finish(cell.name)), cell.params)
+
+
+def _without_unread(graph: Graph) -> Graph:
+    """The graph without nameless nodes that nothing reads, such as respread constants."""
+    live: set[int] = set()
+    waiting = [result.value for result in graph.results]
+    waiting += [value for value, node in graph.node_values() if node.name]
+    while waiting:
+        value = waiting.pop()
+        entry = graph.definition(value)
+        if value not in live and isinstance(entry, Node):
+            live.add(value)
+            waiting += entry.operands
+    if len(live) == len(graph.nodes):
+        return graph
+    builder = Builder()
+    handles = {
+        value: builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
+        for value, leaf in enumerate(graph.leaves)
+    }
+    copy_nodes(builder, graph, handles, sorted(live))
+    for result in graph.results:
+        builder.result(result.name, result.role, handles[result.value])
+    return builder.finish(graph.name)
 
 
 def _leaf(builder: Builder, value: TypedValue) -> int:

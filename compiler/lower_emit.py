@@ -18,18 +18,16 @@ class Emitter:
     def __init__(self, builder: Builder, span: Span | None) -> None:
         self.builder = builder
         self.span = span
-
-    @property
-    def count(self) -> int:
-        """The handle that the next node will get."""
-        return len(self.builder._entries)
+        self.made: set[int] = set()
 
     def shape(self, value: int) -> tuple[Dim, ...]:
         return self.builder.type_of(value).shape
 
     def op(self, op: str, *operands: int, **attrs: AttrValue) -> int:
         """A node; elementwise operands must have equal shapes."""
-        return self.builder.op(op, *operands, span=self.span, **attrs)
+        node = self.builder.node(op, operands, tuple(sorted(attrs.items())), span=self.span)
+        self.made.add(node)
+        return node
 
     def full(self, value: float, shape: tuple[Dim, ...] = ()) -> int:
         return self.op("full", value=float(value), shape=shape)

@@ -66,8 +66,7 @@ def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> 
     found = tuple(shared.diagnostics)
     if cell.definition.is_space or any(not is_warning(d) for d in found):
         return Checked(None, found)
-    if not isinstance(output, Ref):
-        raise AssertionError("a cell without mistakes has an output")
+    assert isinstance(output, Ref), "a cell without mistakes has an output"
     return Checked(_typed(scope, output), found)
 
 

@@ -33,16 +33,16 @@ def evaluate_call(scope: Scope, call: syntax.Call) -> Result | tuple[str, list[i
     if not record.shaped and call.dims is not None:
         return _wrong(scope, call.span, record, f"`{record.name}` takes no shape in brackets")
     options: dict[str, Option] = {}
-    if call.dims is not None:
-        shape = evaluate_shape(scope, call.dims)
-        if shape is None:
-            return POISON
+    shape = evaluate_shape(scope, call.dims or ())
+    if shape is None:
+        return POISON
+    if record.shaped:
         options["shape"] = shape
     arguments = left_out(scope, call.arguments, record.name in ("linear", "concat"))
     if arguments is None:
         return POISON
     if record.name == "linear":
-        return evaluate_linear(scope, call, arguments, shape if call.dims else ())
+        return evaluate_linear(scope, call, arguments, shape)
     if record.name == "layer_norm":
         return evaluate_layer_norm(scope, call, arguments)
     given = _match(scope, record, call, arguments)
@@ -183,12 +183,14 @@ def _apply(
             options[parameter.name] = parameter.default  # type: ignore[assignment]
         elif parameter.kind is Kind.INTS:
             found = [option_value(scope, parameter, a, record) for a in arguments]
+            options[parameter.name] = tuple(n for n in found if isinstance(n, int))
             failed |= any(isinstance(option, Poison) for option in found)
-            options[parameter.name] = tuple(found)  # type: ignore[arg-type]
         else:
             option = option_value(scope, parameter, arguments[0], record)
-            failed |= isinstance(option, Poison)
-            options[parameter.name] = option  # type: ignore[assignment]
+            if isinstance(option, Poison):
+                failed = True
+            else:
+                options[parameter.name] = option
     if failed or any(isinstance(result, Poison) for result, _ in operands):
         return POISON
     numbers = [r for r, _ in operands if isinstance(r, (int, float))]

@@ -57,12 +57,14 @@ def make_param(
 
 def evaluate_init(scope: Scope, expression: syntax.Expr) -> Init | None:
     """``orthogonal``, ``uniform(-0.1, 0.1)`` or a number; None after a reported mistake."""
-    name, arguments = "", ()
+    name = ""
+    arguments: tuple[syntax.Argument, ...] = ()
     match expression:
-        case syntax.Name(name=name, primed=False) if name not in scope.bindings:
-            pass
-        case syntax.Call(callee=syntax.Name(name=name), dims=None, arguments=arguments):
-            pass
+        case syntax.Name(primed=False) if expression.name not in scope.bindings:
+            name = expression.name
+        case syntax.Call(callee=syntax.Name(), dims=None):
+            assert isinstance(expression.callee, syntax.Name)
+            name, arguments = expression.callee.name, expression.arguments
         case _:
             value = _number(scope, expression)
             return None if value is None else Init("constant", (value,))
@@ -165,7 +167,7 @@ def _prefix(scope: Scope, function: str, option: syntax.Argument | None, span: S
     return target.name
 
 
-def _flag(scope: Scope, option: syntax.Argument | None, default: Init) -> Init | None | Poison:
+def _flag(scope: Scope, option: syntax.Argument | None, default: Init) -> Init | Poison | None:
     """``bias = false`` is None, ``bias = -2`` a constant, ``bias = normal(0, 1)`` as it says."""
     if option is None:
         return default

@@ -197,7 +197,7 @@ class Scope:
     def _mismatch(
         self, error: TypeRuleError, operands: list[tuple[Ref, Span]], span: Span
     ) -> Poison:
-        related = []
+        related: list[Related] = []
         for ref, _ in operands:
             value = self.shared.values[ref.index]
             if value.name and value.span is not None and len(related) < 3:

@@ -53,21 +53,20 @@ def static_binary(op: str, left: Static, right: Static) -> Static:
         if op == "**":
             return normal(_power(left, right))
         return normal(_ARITHMETIC[op](left, right))
-    except ZeroDivisionError:
+    except (ZeroDivisionError, ValueError):
         raise StaticError("division by zero") from None
     except OverflowError:
         raise StaticError("the number is too large") from None
 
 
-def _power(base: int | float, exponent: int | float) -> int | float:
+def _power(base: float, exponent: float) -> float:
     if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
         if base.bit_length() * exponent > 64 and abs(base) > 1:
             raise StaticError("the number is too large")
         return int(base**exponent) if exponent <= _LARGEST else float(base) ** exponent
-    result = float(base) ** float(exponent)
-    if isinstance(result, complex):
+    if base < 0 and not float(exponent).is_integer():
         raise StaticError("the power of a negative number is not real")
-    return result
+    return math.pow(base, exponent)
 
 
 def _dim_binary(op: str, left: Static, right: Static) -> Static:
@@ -108,7 +107,7 @@ def static_unary(op: str, operand: Static) -> Static:
     return -operand
 
 
-def normal(value: int | float | Dim) -> Static:
+def normal(value: float | Dim) -> Static:
     """A dimension without names becomes a number; numbers are checked for size."""
     if isinstance(value, Dim):
         if value.names:
@@ -120,7 +119,7 @@ def normal(value: int | float | Dim) -> Static:
     return value
 
 
-def fold(function: Callable[..., float], numbers: list[int | float]) -> int | float:
+def fold(function: Callable[..., float], numbers: list[int | float]) -> float:
     """A function of numbers; StaticError outside its domain."""
     try:
         result = function(*numbers)
