@@ -11,6 +11,7 @@ from importlib import import_module
 
 from rnndsl import __version__
 from rnndsl.diagnostics import RnndslError
+from rnndsl.render import use_color
 
 INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
 
@@ -28,12 +29,18 @@ class Command:
 COMMANDS = (
     Command("check", "look for mistakes in cell files", "rnndsl.commands.check"),
     Command("fmt", "rewrite cell files in the canonical form", "rnndsl.commands.fmt"),
-    Command("explain", "explain an error code, with a wrong and a right program",
-            "rnndsl.commands.explain"),
+    Command(
+        "explain",
+        "explain an error code, with a wrong and a right program",
+        "rnndsl.commands.explain",
+    ),
     Command("list", "list cells, passes, backends, ops or errors", "rnndsl.commands.listing"),
     Command("show", "print a cell at any stage of compilation, or draw it", "rnndsl.commands.show"),
-    Command("compile", "compile a cell to a library that needs neither torch nor rnndsl",
-            "rnndsl.commands.compile"),
+    Command(
+        "compile",
+        "compile a cell to a library that needs neither torch nor rnndsl",
+        "rnndsl.commands.compile",
+    ),
     Command("train", "train a language model on text", "rnndsl.training.command"),
     Command("generate", "sample text from a trained model", "rnndsl.training.generate_command"),
     Command("search", "search a space of cells", "rnndsl.search.command"),
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except RnndslError as error:
-        print(error.render(colour=_wants_colour()), file=sys.stderr)
+        print(error.render(color=use_color(sys.stderr)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -76,5 +83,3 @@ def _parse(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def _wants_colour() -> bool:
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR")
