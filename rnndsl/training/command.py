@@ -68,7 +68,7 @@ def _new_config(args: argparse.Namespace) -> TrainConfig:
     from rnndsl.training.rundir import free_run_dir
 
     cell = resolve_cell(args.cell or "lstm")
-    folder = Path(args.out) if args.out else free_run_dir(Path("runs"), cell.name)
+    folder = Path(args.out) if args.out else free_run_dir(Path("runs"), cell.name.lower())
     return TrainConfig(
         cell=cell, numbers=tuple(args.set or ()), run_dir=str(folder), **given_settings(args)
     )
@@ -82,7 +82,7 @@ def _resumed_config(args: argparse.Namespace) -> TrainConfig:
 
     folder = RunDir(Path(args.resume))
     values = folder.read_config()
-    cell = resolve_cell(args.cell) if args.cell else stored_cell(folder, values["cell"])
+    cell = resolve_cell(args.cell) if args.cell else stored_cell(folder)
     config = config_from_json({**values, **given_settings(args)}, cell)
     numbers = config.numbers if args.set is None else tuple(args.set)
     return replace(config, numbers=numbers, run_dir=str(folder.path))

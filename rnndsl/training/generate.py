@@ -50,7 +50,7 @@ def load_trained(path: str | Path, make_layer: LayerFactory | None = None) -> Tr
 def _build(payload: Payload, make_layer: LayerFactory | None) -> Trained:
     name = payload["config"]["cell"]
     if make_layer is None:
-        cell = cell_from_source(payload["cell"], name)
+        cell = cell_from_source(payload["cell"])
         config = config_from_json(payload["config"], cell)
         make_layer = cell_layers(cell, config)
     else:

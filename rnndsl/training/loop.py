@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from rnndsl.training.cells import cell_source, resolve_cell
+from rnndsl.training.cells import cell_source, lower_for_text, resolve_cell
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.corpus import Corpus, load_corpus
 from rnndsl.training.interrupt import Interrupt, deferred_interrupt
@@ -46,6 +46,7 @@ def train(
         corpus = load_corpus(config.data, config.level, config.min_count)
     if make_layer is None:
         cell = resolve_cell(config.cell)
+        lower_for_text(cell, dict(config.numbers))
         make_layer, text = cell_layers(cell, config), cell_source(cell)
     else:
         text = f"# {config.cell_name}: a layer that was handed to train()\n"

@@ -30,8 +30,7 @@ class TwoLevelState(nn.Module):
             batch = x.shape[1]
             h = x.new_zeros(1, batch, self.hidden)
             state = (h, (x.new_zeros(1, batch, 2, 3), x.new_zeros(1, batch)))
-        assert isinstance(state, tuple)
-        h, (m, s) = state  # type: ignore[misc]
+        h, m, s = state_tensors(state)
         ys = []
         for x_t in x:
             h = torch.tanh(self.linear(torch.cat([x_t, h[0]], -1)))[None]

@@ -1,0 +1,148 @@
+"""How many parameters a model has, and how wide it is for a budget; nothing is allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rnndsl.compiler.ir import Leaf, Node, ResultRole
+from rnndsl.compiler.lower import Lowered
+from rnndsl.dims import Dim, DimError
+from rnndsl.training.cells import lower_for_text, resolve_cell
+from rnndsl.training.errors import BadSetting, BudgetTooSmall, training_error
+
+if TYPE_CHECKING:
+    from rnndsl.cell import Cell
+
+Numbers = Mapping[str, int | float]
+
+# A cell may allow only some widths, such as multiples of its heads: look at most so far aside.
+_NEXT_WIDTHS = 256
+_WIDEST = 1 << 24
+
+
+def parameter_count(
+    cell: str | Cell,
+    hidden: int,
+    *,
+    embedding: int | None = None,
+    layers: int = 1,
+    vocabulary: int = 0,
+    tied: bool = False,
+    numbers: Numbers | None = None,
+) -> int:
+    """Trainable parameters of ``layers`` layers of ``cell``, hidden size H = ``hidden``.
+
+    ``embedding`` is the first layer's input size, None for ``hidden``.  With a ``vocabulary``,
+    the language model's embedding, projection and decoder count too.  RnndslError for mistakes
+    of the cell, and (E0707) when it does not allow this width.
+    """
+    lowered = lower_for_text(resolve_cell(cell), numbers or {})
+    try:
+        return _count(lowered, hidden, embedding, layers, vocabulary, tied)
+    except DimError as error:
+        wanted = f"a width that the cell allows ({error})"
+        raise training_error(BadSetting(name="hidden", value=str(hidden), wanted=wanted)) from None
+
+
+def solve_width(
+    cell: str | Cell,
+    budget: int,
+    *,
+    embedding: int | None = None,
+    layers: int = 1,
+    vocabulary: int = 0,
+    tied: bool = False,
+    numbers: Numbers | None = None,
+) -> int:
+    """The hidden size whose parameter count comes closest to ``budget``; the smaller of two.
+
+    The sizes mean what they mean in ``parameter_count``.  RnndslError (E0715) when even the
+    narrowest cell has more than twice the budget.
+    """
+    found = resolve_cell(cell)
+    lowered = lower_for_text(found, numbers or {})
+
+    def count(hidden: int) -> int:
+        return _count(lowered, hidden, embedding, layers, vocabulary, tied)
+
+    narrowest = _allowed(count, range(1, _NEXT_WIDTHS))
+    if narrowest is None or count(narrowest) > 2 * budget:
+        smallest = 0 if narrowest is None else count(narrowest)
+        raise training_error(BudgetTooSmall(cell=found.name, budget=budget, smallest=smallest))
+    return _closest(count, narrowest, budget)
+
+
+def _closest(count: Callable[[int], int], narrowest: int, budget: int) -> int:
+    """Bisection: counts grow with the width, among the widths that are allowed."""
+    low, high = narrowest, narrowest
+    while high < _WIDEST and count(high) < budget:
+        low = high
+        high = _allowed(count, _from(2 * high)) or _WIDEST
+    while True:
+        middle = _allowed(count, range((low + high) // 2, high)) or high
+        if middle in (low, high):
+            middle = _allowed(count, range(low + 1, high)) or high
+        if middle == high:
+            break
+        low, high = (middle, high) if count(middle) < budget else (low, middle)
+    return min((low, high), key=lambda width: (abs(count(width) - budget), width))
+
+
+def _from(width: int) -> Sequence[int]:
+    return range(width, width + _NEXT_WIDTHS)
+
+
+def _allowed(count: Callable[[int], int], widths: Sequence[int]) -> int | None:
+    """The first of ``widths`` that the cell allows."""
+    for width in widths:
+        try:
+            count(width)
+        except DimError:
+            continue
+        return width
+    return None
+
+
+def _count(
+    lowered: Lowered, hidden: int, embedding: int | None, layers: int, vocabulary: int, tied: bool
+) -> int:
+    width = hidden if embedding is None else embedding
+    total, inputs = 0, width
+    for _ in range(layers):
+        sizes = {"D": inputs, "H": hidden}
+        _check_sizes(lowered, sizes)
+        total += sum(
+            math.prod(_size(dimension, sizes) for dimension in spec.shape)
+            for spec in lowered.params
+            if spec.trainable
+        )
+        inputs = _output_size(lowered, sizes)
+    if vocabulary == 0:
+        return total
+    total += vocabulary * width + vocabulary  # the embedding, and the decoder's bias
+    if not tied:
+        return total + vocabulary * inputs
+    return total + (inputs * width if inputs != width else 0)
+
+
+def _check_sizes(lowered: Lowered, sizes: Mapping[str, int]) -> None:
+    """DimError when a value of the cell has no whole size: H/4 heads of a width of 6, say."""
+    graph = lowered.graph
+    values: tuple[Leaf | Node, ...] = (*graph.leaves, *graph.nodes)
+    for dimension in {d for value in values for d in value.type.shape}:
+        _size(dimension, sizes)
+
+
+def _output_size(lowered: Lowered, sizes: Mapping[str, int]) -> int:
+    (output,) = lowered.graph.results_of(ResultRole.OUTPUT)
+    shape = lowered.graph.type_of(output.value).shape
+    return math.prod(_size(dimension, sizes) for dimension in shape)
+
+
+def _size(dimension: Dim, sizes: Mapping[str, int]) -> int:
+    size = int(dimension.bind(sizes))
+    if size < 1:
+        raise DimError(f"dimension {dimension} is {size}")
+    return size
