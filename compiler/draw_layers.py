@@ -8,6 +8,7 @@ A wire is one net, however many blocks read it: it bends once per layer, as in a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import sqrt
 
 from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Diagram, Shape
 from rnndsl.compiler.draw_place import Apart, place
@@ -38,12 +39,15 @@ class Layers:
     below: dict[int, list[Piece]] = field(default_factory=dict)
     above: dict[int, list[Piece]] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)  # operands of blocks that tell them apart
+    cost: list[int] = field(default_factory=list)  # of crossing a piece of each wire
     carried: list[tuple[int, int]] = field(default_factory=list)  # each state's two blocks
 
     def __post_init__(self) -> None:
+        for item in range(len(self.rank)):
+            self.below[item], self.above[item] = [], []
         for piece in self.pieces:
-            self.below.setdefault(piece.top, []).append(piece)
-            self.above.setdefault(piece.bottom, []).append(piece)
+            self.below[piece.top].append(piece)
+            self.above[piece.bottom].append(piece)
 
 
 def layers(diagram: Diagram) -> Layers:
@@ -60,7 +64,8 @@ def layers(diagram: Diagram) -> Layers:
         for index, block in enumerate(diagram.blocks)
         if block.ordered
     }
-    result = Layers(rank, order, pieces, ports=ports, carried=_carried(diagram))
+    cost = [_crossing_cost(len(wire.targets)) for wire in diagram.wires]
+    result = Layers(rank, order, pieces, ports=ports, cost=cost, carried=_carried(diagram))
     starts = [_from_sinks(result, order), _from_sources(result, order), order]
     result.order = min(
         (_ordered(result, start) for start in starts), key=lambda order: _badness(result, order)
@@ -138,16 +143,17 @@ def _walk(result: Layers, order: list[list[int]], roots: list[int], down: bool) 
             continue
         found[item] = None
         if down:
-            pieces = sorted(result.below.get(item, []), key=lambda p: -(p.port or 0))
+            pieces = sorted(result.below[item], key=lambda p: -(p.port or 0))
             waiting += [piece.bottom for piece in pieces]
         else:
-            waiting += [piece.top for piece in reversed(result.above.get(item, []))]
+            waiting += [piece.top for piece in reversed(result.above[item])]
     position = {item: k for k, item in enumerate(found)}
     return [sorted(layer, key=position.__getitem__) for layer in order]
 
 
 def _ordered(result: Layers, start: list[list[int]]) -> list[list[int]]:
     order = [list(layer) for layer in start]
+    _transpose(result, order)
     best, least = [list(layer) for layer in order], _badness(result, order)
     for sweep in range(_SWEEPS):
         upwards = sweep % 2 == 0
@@ -169,20 +175,26 @@ def _positions(order: list[list[int]]) -> dict[int, int]:
     return {item: k for layer in order for k, item in enumerate(layer)}
 
 
-def _neighbours(result: Layers, item: int, position: dict[int, int], below: bool) -> list[float]:
-    """Where the other ends of an item's pieces are; ports of ordered blocks count as parts."""
+def _neighbours(
+    result: Layers, item: int, position: dict[int, int], below: bool
+) -> list[tuple[float, int]]:
+    """Where the other ends of an item's pieces are, and what it costs to cross each.
+
+    Ports of blocks that tell their operands apart count as parts of a place.
+    """
     if below:
-        return sorted(position[piece.bottom] for piece in result.below.get(item, []))
-    return sorted(
-        position[piece.top] + (piece.port or 0) / (2 * result.ports.get(piece.top, 1))
-        if piece.top in result.ports
-        else float(position[piece.top])
-        for piece in result.above.get(item, [])
-    )
+        ends = [(float(position[p.bottom]), result.cost[p.wire]) for p in result.below[item]]
+    else:
+        ends = []
+        for piece in result.above[item]:
+            part = (piece.port or 0) / (2 * result.ports.get(piece.top, 1))
+            place_ = position[piece.top] + (part if piece.top in result.ports else 0.0)
+            ends.append((place_, result.cost[piece.wire]))
+    return sorted(ends)
 
 
 def _median(result: Layers, item: int, position: dict[int, int], below: bool) -> float | None:
-    found = _neighbours(result, item, position, below)
+    found = [place_ for place_, _ in _neighbours(result, item, position, below)]
     if not found:
         return None
     middle = len(found) // 2
@@ -220,7 +232,7 @@ def _pair(result: Layers, left: int, right: int, position: dict[int, int]) -> in
     for below in (True, False):
         lefts = _neighbours(result, left, position, below)
         rights = _neighbours(result, right, position, below)
-        total += sum(a > b for a in lefts for b in rights)
+        total += _inversions(lefts, rights)
     return total
 
 
@@ -247,5 +259,16 @@ def _crossings(result: Layers, order: list[list[int]]) -> int:
     for layer in order:
         ends = [_neighbours(result, item, position, below=False) for item in layer]
         for k, left in enumerate(ends):
-            total += sum(a > b for right in ends[k + 1 :] for a in left for b in right)
+            total += sum(_inversions(left, right) for right in ends[k + 1 :])
     return total
+
+
+def _inversions(lefts: list[tuple[float, int]], rights: list[tuple[float, int]]) -> int:
+    """The cost of the crossings between pieces that start at the left and at the right."""
+    return sum(p * q for a, p in lefts for b, q in rights if a > b)
+
+
+def _crossing_cost(readers: int) -> int:
+    """A wire to many readers is one bus: to cross it is less confusing than its readers'
+    number suggests."""
+    return round(60 / sqrt(readers))

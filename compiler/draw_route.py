@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 # Upright parts nearer than this would be read as one line.
 _NEAR = 5
@@ -94,7 +93,8 @@ def _sorted(nets: list[_Net]) -> list[_Net]:
     order = sorted(nets, key=lambda net: (net.low, net.high, net.wire))
     for _ in range(len(order)):
         changed = False
-        for k, (one, other) in enumerate(pairwise(order)):
+        for k in range(len(order) - 1):
+            one, other = order[k], order[k + 1]
             if _cost(other, one) < _cost(one, other):
                 order[k], order[k + 1] = other, one
                 changed = True

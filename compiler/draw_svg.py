@@ -14,7 +14,7 @@ from rnndsl.compiler.draw_text import SUB, Label, plain, width, word
 _MARGIN = 14
 _CORNER = 6.0
 _HEAD = 6.0  # length of an arrowhead
-_ARROW = 22  # length of the arrow of a returned value
+_ARROW_OVER = 10  # how far the arrow of a returned value reaches over the loops
 _BAND_TEXT = {"parallel": ("for all", "time steps", "at once"), "scan": ("step", "by step")}
 _BAND_SIDE = 64
 
@@ -23,7 +23,9 @@ def svg(diagram: Diagram, layout: Layout, theme: str) -> str:
     """The drawing as one SVG document; ``theme`` is auto, light or dark."""
     ways = loops(diagram, layout)
     returned = any(block.returned for block in diagram.blocks)
-    above = max(ways.above, _ARROW + 12.0 if returned else 0.0)
+    # The arrow of the returned value ends over the loops, which pass beside it.
+    arrow = ways.above + _ARROW_OVER
+    above = arrow + 12.0 if returned else ways.above
     legend = _legend(diagram)
     band = _BAND_SIDE if diagram.stages else 0
     left = ways.left + _MARGIN + band
@@ -38,7 +40,7 @@ def svg(diagram: Diagram, layout: Layout, theme: str) -> str:
         _bands(diagram, layout, -ways.left - band - 6, layout.width + ways.right + 6),
         *(_loop(way.points) for way in ways.loops),
         *_wires(layout),
-        *(_block(b, box) for b, box in zip(diagram.blocks, layout.boxes, strict=True)),
+        *(_block(b, box, arrow) for b, box in zip(diagram.blocks, layout.boxes, strict=True)),
         *_wire_labels(diagram, layout),
     ]
     body = "\n".join(part for part in parts if part)
@@ -69,7 +71,7 @@ def description(diagram: Diagram) -> str:
 # --------------------------------------------------------------------------------- blocks
 
 
-def _block(block: Block, box: Box) -> str:
+def _block(block: Block, box: Box, arrow: float) -> str:
     radius = 5.0 if block.shape in SQUARE else box.height / 2
     shape = _rectangle(box, radius, f"block {block.shape.value}")
     if block.note:
@@ -81,7 +83,7 @@ def _block(block: Block, box: Box) -> str:
     else:
         texts = _text(block.label, box.x, box.y + 5)
     if block.returned:
-        tip = box.top - _ARROW
+        tip = box.top - arrow
         texts += f'<path class="wire" d="M{_n(box.x)} {_n(box.top)}V{_n(tip + _HEAD)}"/>'
         texts += _head((box.x, tip), "head") + _text(word("output"), box.x, tip - 4, "quiet")
     hint = f"<title>{escape(_hint(block))}</title>"

@@ -1,0 +1,71 @@
+"""``rnndsl show``: print a cell at any stage of compilation, or draw it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from rnndsl.show import STAGES
+
+    parser.add_argument("cell", metavar="CELL", help="a name in the library, or a .rnn file")
+    parser.add_argument(
+        "--name", metavar="NAME", help="of the cell in the file (default: its last)"
+    )
+    stages = "; ".join(f"{name}: {meaning}" for name, meaning in STAGES.items())
+    parser.add_argument(
+        "--at",
+        metavar="STAGE",
+        help=f"what to print (default graph). {stages}; or a pass: `rnndsl list passes`",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=setting,
+        help="a number or a size of the cell, as in --set depth=3 --set H=256; repeatable",
+    )
+    parser.add_argument("--svg", metavar="FILE", type=Path, help="draw one time step into FILE")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="in the drawing, tell what runs for all time steps at once from what runs step by step",
+    )
+    parser.add_argument(
+        "--theme",
+        choices=("auto", "light", "dark"),
+        default="auto",
+        help="colours of the drawing (default auto: as the reader's screen)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the stage, or write the drawing, or both when both are asked for."""
+    from rnndsl.cell import load
+    from rnndsl.show import drawing, show
+
+    cell = load(args.cell, args.name)
+    numbers = dict(args.set)
+    if args.svg is not None:
+        from rnndsl.training.atomic import write_text_atomically
+
+        text = drawing(cell, numbers, theme=args.theme, stages=args.stages)
+        write_text_atomically(args.svg, text)
+    if args.at is not None or args.svg is None:
+        print(show(cell, args.at or "graph", numbers), end="")
+    return 0
+
+
+def setting(text: str) -> tuple[str, int | float]:
+    """``depth=3`` as a pair; ArgumentTypeError for anything else."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
+    for kind in (int, float):
+        try:
+            return name.strip(), kind(value)
+        except ValueError:
+            continue
+    raise argparse.ArgumentTypeError(f"{value!r} is not a number")
