@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rnndsl.compiler.ir import Node, Type
-from rnndsl.dims import Dim
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.ir import Type
 
 _LISTS = "str program, Tensor[] inputs, Tensor[] states, Tensor[] params"
-_library = torch.library.Library("rnndsl", "DEF")
+_library: Any = torch.library.Library("rnndsl", "DEF")  # type: ignore[no-untyped-call]
 _tags = (torch.Tag.pt2_compliant_tag,)
 _library.define(f"run({_LISTS}) -> Tensor[]", tags=_tags)
 _library.define(f"run_saving({_LISTS}, bool[] needs) -> Tensor[]", tags=_tags)

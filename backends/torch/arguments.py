@@ -1,0 +1,210 @@
+"""What a layer is called on: layouts brought to [T, B, *shape], everything checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.compiler.ir import Type
+from rnndsl.diagnostics import Diagnostic, did_you_mean
+
+Lengths = Tensor | Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One call's streams, [T, B, *shape] each, and how to give results back.
+
+    ``valid`` [T, B] is 1 where a sequence still runs, None if all are as long as the batch.
+    """
+
+    inputs: tuple[Tensor, ...]
+    valid: Tensor | None
+    reset: Tensor | None
+    unbatched: bool
+    packed: PackedSequence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The cell's inputs by name, and the dtype and device that it computes in."""
+
+    inputs: Mapping[str, Type]
+    dtype: torch.dtype
+    device: torch.device
+    batch_first: bool
+
+    @property
+    def main(self) -> str:
+        return next(iter(self.inputs))
+
+
+def fail(problem: Diagnostic) -> LayerInputError:
+    return LayerInputError(problem)
+
+
+def arrange(
+    expected: Expected,
+    x: Tensor | PackedSequence,
+    extra: Mapping[str, Tensor | PackedSequence],
+    lengths: Lengths | None,
+    reset: Tensor | None,
+) -> Batch:
+    """Check and align all inputs of a call; LayerInputError says what does not fit."""
+    given = {expected.main: x, **_named(expected, extra)}
+    packed = x if isinstance(x, PackedSequence) else None
+    if packed is not None:
+        return _unpacked(expected, packed, given, lengths, reset)
+    assert isinstance(x, Tensor)
+    unbatched = x.dim() == expected.inputs[expected.main].rank + 1
+    first = expected.batch_first and not unbatched
+    streams = {
+        name: _stream(expected, name, _tensor(name, value), unbatched, first)
+        for name, value in given.items()
+    }
+    time, batch = streams[expected.main].shape[:2]
+    valid = None if lengths is None else _valid(expected, lengths, time, batch)
+    flags = None if reset is None else _flags(expected, reset, unbatched, first, time, batch)
+    inputs = _checked(expected, streams)
+    return Batch(inputs, valid, flags, unbatched, None)
+
+
+def _named(
+    expected: Expected, extra: Mapping[str, Tensor | PackedSequence]
+) -> dict[str, Tensor | PackedSequence]:
+    names = list(expected.inputs)[1:]
+    for name in extra:
+        if name not in names:
+            close = did_you_mean(name, names)
+            known = ", ".join(expected.inputs)
+            raise fail(catalogue.UnknownInput(None, name, known, close))
+    for name in names:
+        if extra.get(name) is None:
+            raise fail(catalogue.MissingInput(None, name))
+    return {name: extra[name] for name in names}
+
+
+def _tensor(name: str, value: object) -> Tensor:
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise fail(catalogue.BadOption(None, f"input `{name}`", "a tensor", f"a {kind}"))
+    return value
+
+
+def _unpacked(
+    expected: Expected,
+    packed: PackedSequence,
+    given: Mapping[str, Tensor | PackedSequence],
+    lengths: Lengths | None,
+    reset: Tensor | None,
+) -> Batch:
+    """Streams of packed sequences, in the order in which the user gave the sequences."""
+    if lengths is not None:
+        what = "lengths beside a PackedSequence"
+        raise fail(catalogue.BadOption(None, what, "left out", "given"))
+    streams = {}
+    sizes = None
+    for name, value in given.items():
+        if isinstance(value, PackedSequence):
+            streams[name], sizes = pad_packed_sequence(value)
+        else:
+            streams[name] = _stream(
+                expected, name, _tensor(name, value), False, expected.batch_first
+            )
+    assert sizes is not None
+    inputs = _checked(expected, streams)
+    time, batch = inputs[0].shape[:2]
+    flags = None
+    if reset is not None:
+        flags = _flags(expected, reset, False, expected.batch_first, time, batch)
+    return Batch(inputs, _mask(expected, sizes, time), flags, False, packed)
+
+
+def _layout(expected: Expected, name: str, unbatched: bool, first: bool) -> str:
+    lead = ["T"] if unbatched else (["B", "T"] if first else ["T", "B"])
+    return f"[{', '.join([*lead, *map(str, expected.inputs[name].shape)])}]"
+
+
+def _stream(expected: Expected, name: str, value: Tensor, unbatched: bool, first: bool) -> Tensor:
+    kind = expected.inputs[name]
+    what = f"input `{name}`"
+    layout = _layout(expected, name, unbatched, first)
+    rank = kind.rank + (1 if unbatched else 2)
+    if value.dim() != rank:
+        either = f"{kind.rank + 1} or {kind.rank + 2}" if name == expected.main else str(rank)
+        raise fail(catalogue.WrongRank(None, what, either, value.dim(), layout))
+    own = value.shape[rank - kind.rank :]
+    for axis, (size, got) in enumerate(zip(kind.sizes, own, strict=True)):
+        if size != got:
+            label = "its last axis" if axis == kind.rank - 1 else f"own axis {axis}"
+            raise fail(catalogue.WrongSize(None, what, label, size, got, layout))
+    if unbatched:
+        return value.unsqueeze(1)
+    return value.transpose(0, 1) if first else value
+
+
+def _checked(expected: Expected, streams: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Equal T and B, nothing empty, the dtype and device of the layer."""
+    main = streams[expected.main]
+    for name, value in streams.items():
+        what = f"input `{name}`"
+        for axis, label in enumerate(("T", "B")):
+            if value.shape[axis] == 0:
+                raise fail(catalogue.EmptyAxis(None, what, label))
+            if value.shape[axis] != main.shape[axis]:
+                layout = f"the same T and B as input `{expected.main}`"
+                size, got = main.shape[axis], value.shape[axis]
+                raise fail(catalogue.WrongSize(None, what, label, size, got, layout))
+    return tuple(place(expected, f"input `{n}`", streams[n]) for n in expected.inputs)
+
+
+def place(expected: Expected, what: str, value: Tensor) -> Tensor:
+    """The tensor, if it has the layer's dtype and device; under autocast it is converted."""
+    if value.device != expected.device:
+        raise fail(catalogue.WrongDevice(None, what, str(expected.device), str(value.device)))
+    if value.dtype != expected.dtype:
+        if value.is_floating_point() and torch.is_autocast_enabled(value.device.type):
+            return value.to(expected.dtype)
+        raise fail(catalogue.WrongDtype(None, what, str(expected.dtype), str(value.dtype)))
+    return value
+
+
+def _valid(expected: Expected, lengths: Lengths, time: int, batch: int) -> Tensor:
+    found = torch.as_tensor(lengths)
+    whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
+    if not whole or found.shape != (batch,):
+        text = f"found {found.dtype} of shape {list(found.shape)}"
+        raise fail(catalogue.BadLengths(None, batch, time, text))
+    # Reading values that lie on another device would wait for it.
+    readable = found.device.type == "cpu" and not torch.compiler.is_compiling()
+    if readable and not bool(((found >= 1) & (found <= time)).all()):
+        raise fail(catalogue.BadLengths(None, batch, time, f"found {found.tolist()}"))
+    return _mask(expected, found, time)
+
+
+def _mask(expected: Expected, lengths: Tensor, time: int) -> Tensor:
+    steps = torch.arange(time, device=expected.device)
+    return (steps[:, None] < lengths.to(expected.device)[None, :]).to(expected.dtype)
+
+
+def _flags(
+    expected: Expected, reset: Tensor, unbatched: bool, first: bool, time: int, batch: int
+) -> Tensor:
+    """Restart flags [T, B], 1 where the states restart before the step."""
+    flags = reset.unsqueeze(1) if unbatched else reset
+    flags = flags.transpose(0, 1) if first else flags
+    layout = "[T]" if unbatched else ("[B, T]" if first else "[T, B]")
+    if flags.dim() != 2:
+        raise fail(catalogue.WrongRank(None, "reset", layout, reset.dim(), layout))
+    for axis, size in enumerate((time, batch)):
+        if flags.shape[axis] != size:
+            label = "TB"[axis]
+            got = flags.shape[axis]
+            raise fail(catalogue.WrongSize(None, "reset", label, size, got, layout))
+    return flags.to(expected.device, expected.dtype)

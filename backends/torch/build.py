@@ -1,0 +1,118 @@
+"""``rnndsl.layer``: from a cell and sizes to a module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.direction import Direction
+from rnndsl.backends.torch.errors import LayerOptionError
+from rnndsl.backends.torch.layer import Layer, Options
+from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
+from rnndsl.cell import Cell, load
+from rnndsl.compiler.ir import LeafRole
+from rnndsl.compiler.lower import Lowered, lower
+
+
+def layer(
+    cell: str | Path | Cell,
+    input_size: int | None = None,
+    hidden_size: int | None = None,
+    num_layers: int = 1,
+    *,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    batch_first: bool = False,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    backend: str = "auto",
+    check_finite: bool = False,
+    **sizes: float,
+) -> Layer:
+    """A torch module that runs a cell over sequences, called like ``torch.nn.LSTM``.
+
+    Args:
+        cell: a name of the standard library, the path of a ``.rnn`` file, or a Cell.
+        input_size: the cell's dimension D (its first, if it has no D).
+        hidden_size: the cell's dimension H (its next, if it has no H).
+        num_layers: layers on top of each other; each reads the output of the one below.
+        bidirectional: also run from the last step to the first, and join the two outputs.
+        dropout: between layers, while training.
+        batch_first: streams are [B, T, *shape] instead of [T, B, *shape].
+        dtype, device: of the parameters; float32, float64 and bfloat16 are supported, and
+            sums over time and batch are taken in the same dtype.
+        backend: what the cell is compiled with; ``"auto"`` takes the best one there is.
+        check_finite: after each call look for NaN and infinities, and raise NonFiniteError
+            with the step and the value where the first one arose.
+        sizes: the cell's other dimensions and its numbers, such as ``depth=3``.
+
+    Raises:
+        RnndslError: the cell has a mistake, or a size does not fit it.
+    """
+    found = cell if isinstance(cell, Cell) else load(cell)
+    if num_layers < 1:
+        raise _bad("num_layers", "a whole number from 1", num_layers)
+    if not 0 <= dropout <= 1:
+        raise _bad("dropout", "a probability from 0 to 1", dropout)
+    kind = dtype or torch.get_default_dtype()
+    if kind not in (torch.float32, torch.float64, torch.bfloat16):
+        raise _bad("dtype", "float32, float64 or bfloat16", kind)
+    chosen = cell_sizes(found, input_size, hidden_size, sizes)
+    lowered = lower(found, chosen.numbers)
+    engine = choose_backend(backend)
+    directions: dict[str, Direction] = {}
+    dims = chosen.dims
+    for index in range(num_layers):
+        for suffix in ("", "_reverse")[: 1 + bidirectional]:
+            directions[f"{index}{suffix}"] = Direction(
+                lowered, dims, bool(suffix), engine, kind, device
+            )
+        if index == 0:
+            dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)
+    options = Options(num_layers, bidirectional, float(dropout), batch_first, check_finite)
+    return Layer(found, directions, options)
+
+
+def choose_backend(name: str) -> str:
+    """The backend that a name stands for."""
+    if name in ("auto", "torch"):
+        return "torch"
+    raise LayerOptionError(catalogue.UnknownBackend(None, name, "there are auto and torch"))
+
+
+def _bad(name: str, expected: str, got: object) -> LayerOptionError:
+    return LayerOptionError(catalogue.BadOption(None, name, expected, repr(got)))
+
+
+def _dims_above(
+    lowered: Lowered, chosen: CellSizes, lowest: Direction, num_layers: int, bidirectional: bool
+) -> dict[str, int]:
+    """The sizes of the layers above the lowest; LayerOptionError if they cannot be stacked."""
+    dims = chosen.dims
+    if num_layers == 1 and not bidirectional:
+        return dims
+    output = lowest.output_shape
+    if not output:
+        raise _unstackable("its output is a single number")
+    if num_layers == 1:
+        return dims
+    graph = lowered.graph
+    main = graph.leaves_of(LeafRole.INPUT)[0].type.shape
+    if len(output) != 1 or len(main) != 1:
+        raise _unstackable("its first input and its output must be vectors")
+    size = output[0] * (1 + bidirectional)
+    above = {**dims, chosen.input_dim: size} if chosen.input_dim else dims
+    if int(main[0].bind(above)) != size:
+        raise _unstackable(f"its output has size {size}, its input {int(main[0].bind(dims))}")
+    for state in graph.leaves_of(LeafRole.STATE):
+        if state.type.shape and any(
+            int(d.bind(above)) != int(d.bind(dims)) for d in state.type.shape
+        ):
+            raise _unstackable(f"state {state.name} would have another shape in each layer")
+    return above
+
+
+def _unstackable(reason: str) -> LayerOptionError:
+    return LayerOptionError(catalogue.CannotStack(None, reason))

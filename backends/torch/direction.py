@@ -1,0 +1,108 @@
+"""One layer in one direction: the parameters of a cell, and the call of its program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from rnndsl.backends.torch import operators
+from rnndsl.backends.torch.calls import base_graph, program_call, variant
+from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
+from rnndsl.compiler.initializers import initialize, param_shape
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
+from rnndsl.compiler.lower import Lowered
+from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.text import print_graph
+
+
+class Direction(nn.Module):
+    """A cell of fixed sizes, run from the first time step to the last, or the other way."""
+
+    def __init__(
+        self,
+        lowered: Lowered,
+        sizes: Mapping[str, int],
+        reverse: bool,
+        backend: str,
+        dtype: torch.dtype,
+        device: torch.device | str | None,
+    ) -> None:
+        super().__init__()
+        graph = lowered.graph.bind(sizes)
+        self.graph_text = print_graph(graph, spans=True)
+        self.reverse = reverse
+        self.backend = backend
+        self.sizes = dict(sizes)
+        self.specs = lowered.params
+        self.state_count = len(graph.leaves_of(LeafRole.STATE))
+        self.paths = parameter_paths([spec.name for spec in self.specs])
+        for spec in self.specs:
+            value = torch.empty(param_shape(spec, sizes), dtype=dtype, device=device)
+            register(self, self.paths[spec.name], value, spec.trainable)
+        self.reset_parameters()
+
+    @property
+    def graph(self) -> Graph:
+        """The bound step graph."""
+        return base_graph(self.graph_text)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one example's output."""
+        graph = self.graph
+        return graph.type_of(graph.results_of(ResultRole.OUTPUT)[0].value).sizes
+
+    def flops_per_step(self) -> int:
+        """Floating-point operations of one example's time step, forward."""
+        graph = variant(self.graph_text, self.reverse, self.backend, (), False, False).step
+        return sum(
+            OPS[node.op].flops(
+                [graph.type_of(v) for v in node.operands], node.type, dict(node.attrs)
+            )
+            for node in graph.nodes
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, from torch's default generator."""
+        seed = next_seed()
+        if any(tensor.is_meta for tensor in self.tensors()):
+            return
+        with torch.no_grad():
+            for name, value in initialize(self.specs, self.sizes, seed).items():
+                self.tensor(name).copy_(torch.from_numpy(value))
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All parameters, frozen ones too, in order of declaration."""
+        return (self.tensor(spec.name) for spec in self.specs)
+
+    def tensor(self, name: str) -> Tensor:
+        """The parameter of that name in the cell."""
+        found: Tensor | nn.Module = self
+        for part in self.paths[name]:
+            found = getattr(found, part)
+        assert isinstance(found, Tensor)
+        return found
+
+    def forward(
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor],
+        taps: tuple[str, ...] = (),
+        resets: bool = False,
+        lengths: bool = False,
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Outputs [T, B, *shape] (the cell's, then the taps), and final states [B, *shape].
+
+        ``inputs`` are the cell's inputs, then the reset flags and the validity flags where
+        those are asked for; ``states`` may be empty.
+        """
+        portable = torch.compiler.is_compiling()
+        program, names = program_call(
+            self.graph_text, self.reverse, self.backend, taps, resets, lengths, portable
+        )
+        params = [self.tensor(name) for name in names]
+        results = operators.run(program, list(inputs), list(states), params)
+        count = len(results) - self.state_count
+        return results[:count], results[count:]

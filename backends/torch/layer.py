@@ -1,0 +1,237 @@
+"""The layer: a cell as a torch module, called like torch.nn.LSTM."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange
+from rnndsl.backends.torch.direction import Direction
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.states import State, join_states, split_states
+from rnndsl.backends.torch.variants import tappable
+from rnndsl.cell import Cell
+from rnndsl.compiler.initializers import count_parameters
+from rnndsl.compiler.ir import LeafRole
+from rnndsl.diagnostics import did_you_mean
+
+Stream = Tensor | PackedSequence
+Taps = tuple[dict[str, Tensor], ...]
+
+
+class Options(NamedTuple):
+    """How a layer stacks and lays out its cell."""
+
+    num_layers: int = 1
+    bidirectional: bool = False
+    dropout: float = 0.0
+    batch_first: bool = False
+    check_finite: bool = False
+
+
+class Layer(nn.Module):
+    """One or more layers of a cell over a sequence; made by :func:`rnndsl.layer`.
+
+    Parameters lie in ``layers.<k>`` (and ``layers.<k>_reverse``) under the cell's names:
+    ``layers.0.i.x.weight``.  Frozen ones are buffers.
+    """
+
+    def __init__(self, cell: Cell, directions: Mapping[str, Direction], options: Options) -> None:
+        super().__init__()
+        self.cell = cell
+        self.options = options
+        self.layers = nn.ModuleDict(directions)
+        first = next(iter(directions.values()))
+        graph = first.graph
+        self.input_types = {f.name: f.type for f in graph.leaves_of(LeafRole.INPUT)}
+        self.state_types = {f.name: f.type for f in graph.leaves_of(LeafRole.STATE)}
+
+    # ------------------------------------------------------------------------------- calls
+
+    def forward(
+        self,
+        x: Stream,
+        state: State | Sequence[Tensor] | None = None,
+        *,
+        lengths: Lengths | None = None,
+        reset: Tensor | None = None,
+        taps: Sequence[str] = (),
+        **inputs: Stream,
+    ) -> Any:
+        """Run the layer over a sequence.
+
+        Args:
+            x: the cell's first input, [T, B, *shape] ([B, T, *shape] with ``batch_first``),
+                [T, *shape] for one sequence, or a PackedSequence.
+            state: the states before the first step, [layers * directions, B, *shape] each, a
+                tuple in order of declaration or the bare tensor if there is one; by default
+                what the cell declares.
+            lengths: [B] whole numbers; past its length a sequence keeps its states and its
+                outputs are 0.
+            reset: [T, B] flags (laid out as x); where true, the states take their initial
+                values before that step.  The other direction restarts where a segment ends.
+            taps: names of inner values to return.
+            inputs: the cell's other inputs, by name, laid out as x.
+
+        Returns:
+            ``(y, state)``, and with taps ``(y, state, values)``, where ``values`` holds a dict
+            from name to [T, B, *shape] for each layer and direction.
+
+        Raises:
+            LayerInputError: a tensor does not fit; the message names the dimension.
+        """
+        batch = arrange(self.expected(), x, inputs, lengths, reset)
+        names = self._tap_names(taps)
+        y, finals, tapped = self._run(batch, state, names)
+        result = self._given_back(y, batch)
+        joined = join_states(finals, batch.unbatched)
+        if not names:
+            return result, joined
+        values = tuple({n: self._given_back(v, batch) for n, v in d.items()} for d in tapped)
+        return result, joined, values
+
+    def step(
+        self, x: Tensor, state: State | Sequence[Tensor] | None = None, **inputs: Tensor
+    ) -> tuple[Tensor, State]:
+        """One time step: ``x`` [B, *shape] or [*shape] to ``(y, state)``, for streaming."""
+        if self.options.bidirectional:
+            raise LayerInputError(catalogue.NoStreaming(None))
+        expected = replace(self.expected(), batch_first=False)
+        streams = {name: value.unsqueeze(0) for name, value in inputs.items()}
+        batch = arrange(expected, x.unsqueeze(0), streams, None, None)
+        y, finals, _ = self._run(batch, state, ())
+        y = y.squeeze(1) if batch.unbatched else y
+        return y[0], join_states(finals, batch.unbatched)
+
+    def _run(
+        self, batch: Batch, state: State | Sequence[Tensor] | None, taps: tuple[str, ...]
+    ) -> tuple[Tensor, list[list[Tensor]], list[dict[str, Tensor]]]:
+        """All layers on streams [T, B, *shape]."""
+        x, *extra = batch.inputs
+        size = x.shape[1]
+        starts = iter(
+            split_states(
+                self.expected(), self.state_types, state, len(self.layers), size, batch.unbatched
+            )
+        )
+        finals: list[list[Tensor]] = []
+        tapped: list[dict[str, Tensor]] = []
+        for index in range(self.options.num_layers):
+            if index and self.options.dropout:
+                x = F.dropout(x, self.options.dropout, self.training)
+            parts = []
+            for suffix in ("", "_reverse")[: 1 + self.options.bidirectional]:
+                direction = self.layers[f"{index}{suffix}"]
+                outputs, final = direction(
+                    [x, *extra, *_flags(batch, bool(suffix))],
+                    next(starts),
+                    taps,
+                    batch.reset is not None,
+                    batch.valid is not None,
+                )
+                parts.append(outputs[0])
+                finals.append(final)
+                tapped.append(dict(zip(taps, outputs[1:], strict=True)))
+            x = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return x, finals, tapped
+
+    def _given_back(self, y: Tensor, batch: Batch) -> Any:
+        """A stream [T, B, *shape] in the layout of the call."""
+        if batch.packed is not None:
+            return _repacked(y, batch.packed)
+        if batch.unbatched:
+            return y.squeeze(1)
+        return y.transpose(0, 1) if self.options.batch_first else y
+
+    # ------------------------------------------------------------------------------ checks
+
+    def expected(self) -> Expected:
+        """What calls must look like now: dtype and device follow ``.to()``."""
+        like = next(iter(self.first.tensors()), None)
+        dtype = torch.get_default_dtype() if like is None else like.dtype
+        device = torch.device("cpu") if like is None else like.device
+        return Expected(self.input_types, dtype, device, self.options.batch_first)
+
+    @property
+    def first(self) -> Direction:
+        """The lowest layer, forward in time."""
+        found = self.layers["0"]
+        assert isinstance(found, Direction)
+        return found
+
+    def _tap_names(self, taps: Sequence[str]) -> tuple[str, ...]:
+        names = (taps,) if isinstance(taps, str) else tuple(taps)
+        if names:
+            known = tappable(self.first.graph)
+            for name in names:
+                if name not in known:
+                    close = did_you_mean(name, known)
+                    listed = ", ".join(known)
+                    raise LayerInputError(catalogue.UnknownTap(None, name, listed, close))
+        return names
+
+    # ------------------------------------------------------------------------- description
+
+    @property
+    def output_size(self) -> int:
+        """The size of the last axis of the output; 1 for scalar outputs."""
+        return self.first.output_shape[-1] * self.directions if self.first.output_shape else 1
+
+    @property
+    def directions(self) -> int:
+        """2 for a bidirectional layer, else 1."""
+        return 1 + self.options.bidirectional
+
+    def parameter_count(self, trainable_only: bool = False) -> int:
+        """How many numbers the parameters hold, frozen ones included."""
+        each = [d for d in self.layers.values() if isinstance(d, Direction)]
+        return sum(count_parameters(d.specs, d.sizes, trainable_only) for d in each)
+
+    def flops_per_step(self) -> int:
+        """Floating-point operations of one time step of one example, forward, all layers."""
+        return sum(d.flops_per_step() for d in self.layers.values() if isinstance(d, Direction))
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew, from torch's default generator."""
+        for direction in self.layers.values():
+            assert isinstance(direction, Direction)
+            direction.reset_parameters()
+
+    def extra_repr(self) -> str:
+        sizes = ", ".join(f"{name}={size}" for name, size in self.first.sizes.items())
+        default = Options()
+        shown = [
+            f"{name}={value}"
+            for name, value in self.options._asdict().items()
+            if value != getattr(default, name)
+        ]
+        return ", ".join([self.cell.name, sizes, *shown])
+
+
+def _flags(batch: Batch, reverse: bool) -> list[Tensor]:
+    """The extra inputs of a direction: restart flags, then validity flags, where asked for."""
+    flags = []
+    if batch.reset is not None:
+        reset = batch.reset
+        if reverse:  # a segment that begins at t ends, seen from behind, before step t - 1
+            reset = torch.cat([reset[1:], torch.zeros_like(reset[:1])])
+        flags.append(reset)
+    if batch.valid is not None:
+        flags.append(batch.valid)
+    return flags
+
+
+def _repacked(y: Tensor, packed: PackedSequence) -> PackedSequence:
+    """A padded stream in the packed form of the input."""
+    order = packed.sorted_indices
+    y = y if order is None else y.index_select(1, order)
+    lengths = (packed.batch_sizes[:, None] > torch.arange(y.shape[1])).sum(0)
+    data = pack_padded_sequence(y, lengths, enforce_sorted=True).data
+    return PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices)

@@ -1,0 +1,72 @@
+"""States as a user holds them, and as each layer and direction takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.arguments import Expected, fail, place
+from rnndsl.compiler.ir import Type
+
+State = Tensor | tuple[Tensor, ...]
+
+
+def split_states(
+    expected: Expected,
+    states: Mapping[str, Type],
+    given: State | Sequence[Tensor] | None,
+    places: int,
+    batch: int,
+    unbatched: bool,
+) -> list[list[Tensor]]:
+    """For each layer and direction its states [B, *shape]; empty lists where none are given.
+
+    LayerInputError says which state does not fit, and how.
+    """
+    if given is None or not states:
+        return [[] for _ in range(places)]
+    tensors = [given] if isinstance(given, Tensor) else list(given)
+    if len(tensors) != len(states):
+        names = ", ".join(states)
+        raise fail(catalogue.WrongStateCount(None, len(tensors), len(states), names))
+    checked = [
+        _checked(expected, name, kind, tensor, places, batch, unbatched)
+        for (name, kind), tensor in zip(states.items(), tensors, strict=True)
+    ]
+    return [[tensor[k] for tensor in checked] for k in range(places)]
+
+
+def _checked(
+    expected: Expected,
+    name: str,
+    kind: Type,
+    tensor: Tensor,
+    places: int,
+    batch: int,
+    unbatched: bool,
+) -> Tensor:
+    what = f"state `{name}`"
+    lead = {"layers*directions": places} | ({} if unbatched else {"B": batch})
+    layout = f"[{', '.join([*lead, *map(str, kind.shape)])}]"
+    rank = len(lead) + kind.rank
+    if not isinstance(tensor, Tensor) or tensor.dim() != rank:
+        got = tensor.dim() if isinstance(tensor, Tensor) else 0
+        raise fail(catalogue.WrongRank(None, what, str(rank), got, layout))
+    labels = [*lead, *(f"own axis {axis}" for axis in range(kind.rank))]
+    sizes = [*lead.values(), *kind.sizes]
+    for label, size, got in zip(labels, sizes, tensor.shape, strict=True):
+        if size != got:
+            raise fail(catalogue.WrongSize(None, what, label, size, got, layout))
+    tensor = place(expected, what, tensor)
+    return tensor.unsqueeze(1) if unbatched else tensor
+
+
+def join_states(finals: Sequence[Sequence[Tensor]], unbatched: bool) -> State:
+    """The states of all layers and directions, stacked; a single state is passed bare."""
+    joined = tuple(torch.stack(list(tensors)) for tensors in zip(*finals, strict=True))
+    if unbatched:
+        joined = tuple(tensor.squeeze(1) for tensor in joined)
+    return joined[0] if len(joined) == 1 else joined
