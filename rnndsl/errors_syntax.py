@@ -189,6 +189,18 @@ class ArgumentOrder(Diagnostic):
 
 
 @dataclass(frozen=True)
+class StatementTooLong(Diagnostic):
+    """One statement with more words and signs than any equation has."""
+
+    code = "E0117"
+    title = "this statement is too long"
+    label = "it has {size:,} words and signs; the limit is {limit:,}"
+    help = "give a part of it a name of its own, on a line before"
+    size: int
+    limit: int
+
+
+@dataclass(frozen=True)
 class UnreadableFile(Diagnostic):
     """A file that is missing, is a folder, or may not be read."""
 

@@ -77,7 +77,8 @@ class _Writer:
 
     def file(self, file: s.File) -> None:
         end = len(file.text)
-        starts = [item.span.start for item in (*file.imports, *file.cells)] + [end]
+        starts = [item.span.start for item in file.imports]
+        starts += [*(cell.span.start for cell in file.cells), end]
         if file.version is not None:
             at = self.comments.line_of("rnndsl", 0, starts[0])
             self.own_comments(at, 0)

@@ -16,6 +16,7 @@ from rnndsl.lexical import lexical_error
 from rnndsl.source import Source, Span
 
 MAX_DEPTH = 100  # brackets, blocks and operators; keeps every recursion over a tree safe
+MAX_TOKENS = 5_000  # words and signs of one statement
 
 _CLOSER = {"(": ")", "[": "]"}
 _HEADERS = frozenset({"CELL", "SPACE", "FOR", "IF", "ELIF", "ELSE"})
@@ -123,6 +124,10 @@ def _split(source: Source, tokens: list[Token], guess: bool) -> tuple[list[Line]
             line.errors.append(error)
     if brackets and line:
         line.errors.append(_unclosed(source, brackets))
+    for line in lines:
+        if len(line.tokens) > MAX_TOKENS and not line.errors:
+            span = span_of(source, line.tokens[0])
+            line.errors.append(errors.StatementTooLong(span, len(line.tokens), MAX_TOKENS))
     return lines, bool(brackets)
 
 

@@ -19,12 +19,14 @@ from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import Diagnostic, RnndslError
 from rnndsl.expectations import explain_unexpected
 from rnndsl.layout import Layout, Line, lay_out, span_of
+from rnndsl.layout import Token as Lexeme
+from rnndsl.reading import MAX_BYTES
 from rnndsl.source import Source
 from rnndsl.syntax import File
 from rnndsl.tree import build_file
 
 VERSION = 1  # of the language
-MAX_CHARACTERS = 1_000_000
+MAX_ERRORS = 50  # of one file; reading stops there
 
 
 class _KeepLayout(PostLex):
@@ -66,12 +68,12 @@ def parse_file(source: Source) -> File:
     in proportion to the text, which is limited in length and in depth.
     """
     size = len(source.text)
-    if size > MAX_CHARACTERS:
-        raise RnndslError(
-            errors.FileTooLarge(None, source.name, size, "characters", MAX_CHARACTERS), source
-        )
+    if size > MAX_BYTES:
+        too_large = errors.FileTooLarge(None, source.name, size, "characters", MAX_BYTES)
+        raise RnndslError(too_large, source)
     start = _lark().parse_interactive(source.text)
-    layout = lay_out(source, start.lexer_thread.lex(start.parser_state))
+    tokens: Iterator[Token] = start.lexer_thread.lex(start.parser_state)  # type: ignore[no-untyped-call]
+    layout = lay_out(source, tokens)
     _check_version(source, layout)
     tree, found = _read(source, start, layout)
     if found or tree is None:
@@ -121,11 +123,16 @@ def _read(
                 mistakes, parser = [mistake], saved
         broken = bool(mistakes) or follows
         found += mistakes
+        if len(found) >= MAX_ERRORS:
+            return None, found
         if broken:
             parser.feed_token(_mark("BROKEN", last))
     for _ in range(layout.open_blocks):
         parser.feed_token(_mark("_DEDENT", end))
-    return (None if found else parser.feed_eof(end)), found
+    if found:
+        return None, found
+    tree: Tree[Token] = parser.feed_eof(end)  # type: ignore[no-untyped-call]
+    return tree, found
 
 
 def _feed_marks(parser: InteractiveParser, line: Line, end: Token) -> None:
@@ -157,7 +164,8 @@ def _feed_line(
 
 def copy_parser(parser: InteractiveParser) -> InteractiveParser:
     """A parser that goes on from the same place; cheap, since the trees are shared."""
-    return parser.copy(deepcopy_values=False)
+    copied: InteractiveParser = parser.copy(deepcopy_values=False)  # type: ignore[no-untyped-call]
+    return copied
 
 
 def _tokens(line: Line, end: Token) -> Iterable[Token]:
@@ -167,9 +175,9 @@ def _tokens(line: Line, end: Token) -> Iterable[Token]:
     yield end
 
 
-def _mark(kind: str, after: Token) -> Token:
+def _mark(kind: str, after: Lexeme) -> Token:
     """An empty token at the end of ``after``, so that no span reaches over a line break."""
-    place = after.end_pos
+    place = after.end_pos or 0
     return Token(kind, "", place, 1, 1, 1, 1, place)
 
 

@@ -31,7 +31,27 @@ def build_file(
 
 GENERATED = "expr"  # the word of a generated hole, `?expr(...)`
 KEYWORDS = frozenset(
-    ["rnndsl", "from", "import", "cell", "space", "input", "state", "param", "frozen", "for", "in", "if", "elif", "else", "return", "or", "and", "not", "inf"]
+    [
+        "rnndsl",
+        "from",
+        "import",
+        "cell",
+        "space",
+        "input",
+        "state",
+        "param",
+        "frozen",
+        "for",
+        "in",
+        "if",
+        "elif",
+        "else",
+        "return",
+        "or",
+        "and",
+        "not",
+        "inf",
+    ]
 )
 
 
