@@ -135,6 +135,7 @@ class Rewriter:
         self._uses: Counter[int] = Counter()
         self._may_unbatch = may_unbatch
         self._span: Span | None = None
+        self._active: list[str] = []  # the rules whose right sides are being built
         for rule in rules:
             self._rules.setdefault(rule.op, []).append(rule)
 
@@ -188,7 +189,11 @@ class Rewriter:
         node = self.node(handle)
         assert node is not None
         for rule in self._rules.get(op, ()):
+            self._active.append(rule.name)
+            if len(self._active) > DEPTH_LIMIT:
+                raise _endless(self._active)
             found = rule.apply(self, node)
+            self._active.pop()
             if found is not None and self._replaces(found, node.type):
                 self.fired[rule.name] += 1
                 return found
@@ -205,13 +210,19 @@ class Rewriter:
 
 
 SWEEP_LIMIT = 50
+DEPTH_LIMIT = 100  # right sides that are rewritten while building right sides
+
+
+def _endless(rules: Iterable[str]) -> RewriteError:
+    names = ", ".join(f"`{name}`" for name in sorted(set(rules)))
+    return RewriteError(f"these rules keep applying: {names}")
 
 
 def rewrite(graph: Graph, rules: Iterable[Rule], may_unbatch: bool = False) -> Graph:
     """Apply rules until none fits; the same object if none ever did.
 
     ``may_unbatch`` lets a shared value replace a batched one, for graphs that are only
-    compared.  RewriteError after ``SWEEP_LIMIT`` rounds.
+    compared.  RewriteError if that has no end.
     """
     rules = tuple(rules)
     for _ in range(SWEEP_LIMIT):
@@ -220,5 +231,4 @@ def rewrite(graph: Graph, rules: Iterable[Rule], may_unbatch: bool = False) -> G
         if changed is graph:
             return graph
         graph = changed
-    names = ", ".join(f"{name!r}" for name in sorted(rewriter.fired))
-    raise RewriteError(f"graph {graph.name}: these rules keep applying: {names}")
+    raise _endless(rewriter.fired)
