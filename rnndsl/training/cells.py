@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import rnndsl
-from rnndsl.compiler.ir import LeafRole
+from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered, lower
 from rnndsl.training.checkpoint import damaged
-from rnndsl.training.errors import CheckpointNotFound, SeveralInputs, training_error
+from rnndsl.training.errors import CellUnfit, CheckpointNotFound, training_error
 from rnndsl.training.rundir import RunDir
 
 if TYPE_CHECKING:
@@ -24,13 +24,21 @@ def resolve_cell(cell: str | Cell) -> Cell:
 def lower_for_text(cell: Cell, numbers: Mapping[str, int | float]) -> Lowered:
     """The step graph of a cell that a language model can use.
 
-    RnndslError for mistakes of the cell, and (E0718) when it reads more than the token.
+    RnndslError for mistakes of the cell, and (E0718) unless it reads one vector and returns one.
     """
     lowered = lower(cell, numbers)
-    inputs = [leaf.name for leaf in lowered.graph.leaves_of(LeafRole.INPUT)]
-    if len(inputs) > 1:
-        others = " and ".join(f"`{name}`" for name in inputs[1:])
-        raise training_error(SeveralInputs(cell=cell.name, others=others))
+    graph = lowered.graph
+    first, *others = graph.leaves_of(LeafRole.INPUT)
+    (output,) = graph.results_of(ResultRole.OUTPUT)
+    reason = ""
+    if others:
+        reason = "it also reads " + " and ".join(f"`{leaf.name}`" for leaf in others)
+    elif first.type.rank != 1:
+        reason = f"its input `{first.name}` is not a vector"
+    elif graph.type_of(output.value).rank != 1:
+        reason = "what it returns is not a vector"
+    if reason:
+        raise training_error(CellUnfit(cell=cell.name, reason=reason))
     return lowered
 
 

@@ -115,13 +115,12 @@ class BudgetTooSmall(TrainingMistake):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeveralInputs(TrainingMistake):
+class CellUnfit(TrainingMistake):
     code = "E0718"
-    title = "`{cell}` cannot be a language model: it also reads {others}"
-    note = "a language model gives a cell one input, the embedded token"
-    help = "train a cell with a single `input`"
+    title = "`{cell}` cannot be a language model: {reason}"
+    note = "a language model gives a cell one input, the vector of a token, and reads a vector"
     cell: str
-    others: str
+    reason: str
 
 
 # ------------------------------------------------------------------------------ divergence

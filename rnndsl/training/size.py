@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from rnndsl.backends.torch.sizes import cell_sizes
+from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import Leaf, Node, ResultRole
 from rnndsl.compiler.lower import Lowered
 from rnndsl.dims import Dim, DimError
@@ -15,6 +16,7 @@ from rnndsl.training.errors import BadSetting, BudgetTooSmall, training_error
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
 
+Count = Callable[[int], int]
 Numbers = Mapping[str, int | float]
 
 # A cell may allow only some widths, such as multiples of its heads: look at most so far aside.
@@ -38,9 +40,9 @@ def parameter_count(
     the language model's embedding, projection and decoder count too.  RnndslError for mistakes
     of the cell, and (E0707) when it does not allow this width.
     """
-    lowered = lower_for_text(resolve_cell(cell), numbers or {})
+    count = _counter(resolve_cell(cell), embedding, layers, vocabulary, tied, numbers or {})
     try:
-        return _count(lowered, hidden, embedding, layers, vocabulary, tied)
+        return count(hidden)
     except DimError as error:
         wanted = f"a width that the cell allows ({error})"
         raise training_error(BadSetting(name="hidden", value=str(hidden), wanted=wanted)) from None
@@ -62,11 +64,7 @@ def solve_width(
     narrowest cell has more than twice the budget.
     """
     found = resolve_cell(cell)
-    lowered = lower_for_text(found, numbers or {})
-
-    def count(hidden: int) -> int:
-        return _count(lowered, hidden, embedding, layers, vocabulary, tied)
-
+    count = _counter(found, embedding, layers, vocabulary, tied, numbers or {})
     narrowest = _allowed(count, range(1, _NEXT_WIDTHS))
     if narrowest is None or count(narrowest) > 2 * budget:
         smallest = 0 if narrowest is None else count(narrowest)
@@ -74,7 +72,7 @@ def solve_width(
     return _closest(count, narrowest, budget)
 
 
-def _closest(count: Callable[[int], int], narrowest: int, budget: int) -> int:
+def _closest(count: Count, narrowest: int, budget: int) -> int:
     """Bisection: counts grow with the width, among the widths that are allowed."""
     low, high = narrowest, narrowest
     while high < _WIDEST and count(high) < budget:
@@ -94,7 +92,7 @@ def _from(width: int) -> Sequence[int]:
     return range(width, width + _NEXT_WIDTHS)
 
 
-def _allowed(count: Callable[[int], int], widths: Sequence[int]) -> int | None:
+def _allowed(count: Count, widths: Sequence[int]) -> int | None:
     """The first of ``widths`` that the cell allows."""
     for width in widths:
         try:
@@ -105,26 +103,35 @@ def _allowed(count: Callable[[int], int], widths: Sequence[int]) -> int | None:
     return None
 
 
-def _count(
-    lowered: Lowered, hidden: int, embedding: int | None, layers: int, vocabulary: int, tied: bool
-) -> int:
-    width = hidden if embedding is None else embedding
-    total, inputs = 0, width
-    for _ in range(layers):
-        sizes = {"D": inputs, "H": hidden}
-        _check_sizes(lowered, sizes)
-        total += sum(
-            math.prod(_size(dimension, sizes) for dimension in spec.shape)
-            for spec in lowered.params
-            if spec.trainable
-        )
-        inputs = _output_size(lowered, sizes)
+def _counter(
+    cell: Cell, embedding: int | None, layers: int, vocabulary: int, tied: bool, numbers: Numbers
+) -> Count:
+    """The parameter count as a function of the width; it raises DimError for some widths."""
+    lowered = lower_for_text(cell, numbers)
+    (output,) = lowered.graph.results_of(ResultRole.OUTPUT)
+    (output_size,) = lowered.graph.type_of(output.value).shape
+
+    def count(hidden: int) -> int:
+        width = hidden if embedding is None else embedding
+        total, inputs = 0, width
+        for _ in range(layers):
+            sizes = cell_sizes(cell, inputs, hidden, numbers).dims
+            _check_sizes(lowered, sizes)
+            total += count_parameters(lowered.params, sizes, trainable_only=True)
+            inputs = _size(output_size, sizes)
+        return total + _ends(width, inputs, vocabulary, tied)
+
+    return count
+
+
+def _ends(width: int, last: int, vocabulary: int, tied: bool) -> int:
+    """Parameters of embedding, projection and decoder; ``last`` is the last layer's output."""
     if vocabulary == 0:
-        return total
-    total += vocabulary * width + vocabulary  # the embedding, and the decoder's bias
+        return 0
+    shared = vocabulary * width + vocabulary  # the embedding, and the decoder's bias
     if not tied:
-        return total + vocabulary * inputs
-    return total + (inputs * width if inputs != width else 0)
+        return shared + vocabulary * last
+    return shared + (last * width if last != width else 0)
 
 
 def _check_sizes(lowered: Lowered, sizes: Mapping[str, int]) -> None:
@@ -133,12 +140,6 @@ def _check_sizes(lowered: Lowered, sizes: Mapping[str, int]) -> None:
     values: tuple[Leaf | Node, ...] = (*graph.leaves, *graph.nodes)
     for dimension in {d for value in values for d in value.type.shape}:
         _size(dimension, sizes)
-
-
-def _output_size(lowered: Lowered, sizes: Mapping[str, int]) -> int:
-    (output,) = lowered.graph.results_of(ResultRole.OUTPUT)
-    shape = lowered.graph.type_of(output.value).shape
-    return math.prod(_size(dimension, sizes) for dimension in shape)
 
 
 def _size(dimension: Dim, sizes: Mapping[str, int]) -> int:

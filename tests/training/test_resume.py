@@ -19,7 +19,7 @@ from rnndsl.diagnostics import RnndslError
 from rnndsl.training import checkpoint as checkpoint_module
 from rnndsl.training.atomic import write_text_atomically
 from rnndsl.training.checkpoint import load_checkpoint, save_checkpoint
-from rnndsl.training.config import TrainConfig
+from rnndsl.training.config import TrainConfig, config_to_json
 from rnndsl.training.loop import train
 from rnndsl.training.metrics import MetricsLog, read_metrics
 
@@ -51,36 +51,44 @@ def wait_for(process: subprocess.Popen[str], line: str) -> None:
     raise AssertionError(f"{line!r} never came: {process.stderr and process.stderr.read()}")
 
 
+@pytest.fixture
+def whole(tiny: TrainConfig, make_layer: Factory, tmp_path: Path) -> TrainConfig:
+    """A configuration whose every part has something to remember, trained without a stop."""
+    config = replace(tiny, schedule="plateau", plateau_patience=1, run_dir=str(tmp_path / "whole"))
+    train(config, make_layer=make_layer)
+    return config
+
+
+def as_json(config: TrainConfig, run_dir: Path) -> str:
+    return json.dumps(config_to_json(replace(config, run_dir=str(run_dir))))
+
+
 def test_killed_run_resumes_to_the_same_bits(
-    start_worker: StartWorker, text_file: Path, tmp_path: Path
+    start_worker: StartWorker, whole: TrainConfig, tmp_path: Path
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    straight = start_worker(text_file, whole)
-    first = start_worker(text_file, killed, "--pause", 18)
+    config = as_json(whole, tmp_path / "killed")
+    first = start_worker(config, "--pause", 18)
     wait_for(first, "step 18")  # the last checkpoint was at 14, the last validation at 10
     first.send_signal(signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
-    assert straight.wait() == 0
-    again = start_worker(text_file, killed, "--resume")
-    output, error = again.communicate(timeout=60)
+    again = start_worker(config, "--resume")
+    output, error = again.communicate(timeout=120)
     assert again.returncode == 0, error
     assert output.split("\n")[0] == "step 15"
-    assert_same_run(whole, killed)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
 def test_ctrl_c_saves_and_the_run_resumes_to_the_same_bits(
-    start_worker: StartWorker, text_file: Path, tmp_path: Path
+    start_worker: StartWorker, whole: TrainConfig, make_layer: Factory, tmp_path: Path
 ) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    straight = start_worker(text_file, whole)
-    first = start_worker(text_file, stopped, "--pause", 12)
-    wait_for(first, "step 12")
-    first.send_signal(signal.SIGINT)
-    assert first.wait() == 130
+    stopped = tmp_path / "stopped"
+    worker = start_worker(as_json(whole, stopped), "--pause", 12)
+    wait_for(worker, "step 12")
+    worker.send_signal(signal.SIGINT)
+    assert worker.wait(timeout=120) == 130
     assert load_checkpoint(stopped / "last.pt")["position"]["step"] == 12
-    assert straight.wait() == 0
-    assert start_worker(text_file, stopped, "--resume").wait() == 0
-    assert_same_run(whole, stopped)
+    train(replace(whole, run_dir=str(stopped)), make_layer=make_layer, resume=True)
+    assert_same_run(tmp_path / "whole", stopped)
 
 
 def test_pruned_run_resumes_in_process(
