@@ -115,3 +115,10 @@ class NothingToTrain(Diagnostic):
     name: str
     count: int
     reason: str
+
+
+@dataclass(frozen=True)
+class OptunaMissing(Diagnostic):
+    code = "E0612"
+    title = "searching needs Optuna, which is not installed"
+    help = "run `pip install rnndsl[search]`"

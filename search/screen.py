@@ -55,9 +55,7 @@ def _explodes(lowered: Lowered, seed: int) -> str:
     sizes = {name: SIZE for name in sorted(lowered.graph.dims)}
     generator = np.random.default_rng(seed)
     program = separate(lowered.graph.bind(sizes))
-    params = {
-        spec.name: initialize(spec, sizes, generator) for spec in lowered.params
-    }
+    params = initialize(lowered.params, sizes, generator)
     step = program.step
     with np.errstate(all="ignore"):
         values = params | run_shared(program.prepare, params)

@@ -10,6 +10,7 @@ from typing import Protocol
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from rnndsl.compiler.canonical import same_cell
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.candidate import Candidate, read_candidate, reason_of
 from rnndsl.search.counting import Counter
@@ -257,9 +258,11 @@ def _first_of(study: optuna.Study, candidate: Candidate, number: int) -> FrozenT
         if trial.number == number or trial.user_attrs.get("hash") != candidate.hash:
             continue
         record = read_record(trial)
-        if record is None and trial.number < number:
-            return trial
-        if record is not None and record.kind not in {*REDONE, "duplicate"}:
+        if record is None and trial.number > number:
+            continue  # it waits for this one
+        if record is not None and record.kind in {*REDONE, "duplicate"}:
+            continue
+        if same_cell(read_candidate(trial.user_attrs["cell"]).graph, candidate.graph):
             return trial
     return None
 
