@@ -18,7 +18,6 @@ from rnndsl.errors_check import (
     SpaceNotFilled,
     TooLarge,
     UnknownName,
-    UnusedValue,
 )
 from rnndsl.source import Span
 from rnndsl.typed import INPUT, TypedCell
@@ -42,7 +41,7 @@ class Checked:
 
 def is_warning(diagnostic: Diagnostic) -> bool:
     """Whether a diagnostic is advice that stops nothing."""
-    return isinstance(diagnostic, UnusedValue)
+    return diagnostic.level == "warning"
 
 
 def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Checked:

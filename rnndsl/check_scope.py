@@ -190,12 +190,16 @@ class Scope:
         try:
             kind = rule(function, [self.type_of(ref) for ref, _ in pairs], options)
         except TypeRuleError as error:
-            return self._mismatch(error, pairs, span)
+            return self._mismatch(function, error, pairs, span)
         indices = tuple(ref.index for ref, _ in pairs)
         return self.add(TypedValue(function, indices, tuple(options.items()), kind, span=span))
 
     def _mismatch(
-        self, error: TypeRuleError, operands: list[tuple[Ref, Span]], span: Span
+        self,
+        function: str,
+        error: TypeRuleError,
+        operands: list[tuple[Ref, Span]],
+        span: Span,
     ) -> Poison:
         related: list[Related] = []
         for ref, _ in operands:
@@ -210,11 +214,32 @@ class Scope:
             ShapeMismatch(
                 place,
                 error.message,
-                error.hint,
+                error.hint or self._other_operand(function, error, operands),
                 related=tuple(dict.fromkeys(related)),
                 bindings=self.known_dims(),
             )
         )
+
+    def _other_operand(
+        self, function: str, error: TypeRuleError, operands: list[tuple[Ref, Span]]
+    ) -> str:
+        """``did you mean `r * h`?`` when one input or state alone would fit an operator."""
+        if len(operands) != 2 or error.operand != 1 or function.isalpha() or function == "@":
+            return ""
+        left, left_span = operands[0]
+        wanted = self.type_of(left).shape
+        fitting = [
+            name
+            for name, bound in self.bindings.items()
+            if (ref := _leaf_ref(bound)) is not None
+            and self.shared.values[ref.index].function in ("input", "state")
+            and self.type_of(ref).shape == wanted
+            and ref != left
+        ]
+        if len(fitting) != 1 or left_span.end - left_span.start > 40:
+            return ""
+        text = self.cell.source.text[left_span.start : left_span.end]
+        return f"did you mean `{text} {function} {fitting[0]}`?"
 
     # ------------------------------------------------------------------ names
 
@@ -234,3 +259,9 @@ class Scope:
         if not value.name and value.function not in ("number", "size"):
             self.shared.values[ref.index] = replace(value, name=name)
         self.shared.names[name] = ref.index
+
+
+def _leaf_ref(bound: Bound) -> Ref | None:
+    if isinstance(bound, StateName):
+        return bound.leaf
+    return bound if isinstance(bound, Ref) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.check_calls import evaluate_dim, evaluate_shape
+from rnndsl.check_calls import evaluate_shape
 from rnndsl.check_expr import static_number, static_test
 from rnndsl.check_params import evaluate_init, make_param
 from rnndsl.check_scope import (
@@ -234,6 +234,7 @@ def _assign(scope: Scope, statement: syntax.Assign) -> None:
     other = scope.assigned.get(key)
     bound = scope.bindings.get(target.name)
     if isinstance(bound, StateName):
+        scope.next.setdefault(bound.name, POISON)
         scope.report(
             AssignedReserved(
                 target.span,
@@ -383,6 +384,3 @@ def _unused(scope: Scope) -> None:
     for (name, _, primed), span in scope.assigned.items():
         if not primed and name not in scope.names_read:
             scope.report(UnusedValue(span, name))
-
-
-__all__ = ["evaluate_dim", "run_cell"]

@@ -65,6 +65,7 @@ class Diagnostic:
     """
 
     code: ClassVar[str] = ""
+    level: ClassVar[str] = "error"  # a "warning" stops nothing
     title: ClassVar[str] = ""
     label: ClassVar[str] = ""
     note: ClassVar[str] = ""

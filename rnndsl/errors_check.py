@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rnndsl.diagnostics import Diagnostic
 
@@ -257,8 +256,8 @@ class SpaceNotFilled(Diagnostic):
 
 @dataclass(frozen=True)
 class UnusedValue(Diagnostic):
-    code = "W0250"
-    level: ClassVar[str] = "warning"
+    code = "E0250"
+    level = "warning"
     title = "value never used"
     label = "`{name}` is never read"
     name: str

@@ -62,7 +62,7 @@ def render(diagnostic: Diagnostic, sources: dict[str, Source], *, color: bool = 
     paint = _Paint(color)
     span = diagnostic.span
     source = sources.get(span.file) if span else None
-    head = paint("error", f"error[{diagnostic.code}]") + ": " + paint("title", _title(diagnostic))
+    head = paint("error", f"{diagnostic.level}[{diagnostic.code}]") + ": " + paint("title", _title(diagnostic))
     if span is not None:
         head += f"  ({_place(span, source)})"
     lines = [head]

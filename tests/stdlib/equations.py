@@ -21,7 +21,7 @@ def sigma(v: Array) -> Array:
 
 def norm(v: Array, eps: float) -> Array:
     centred: Array = v - v.mean(-1, keepdims=True)
-    return centred / np.sqrt(v.var(-1, keepdims=True) + eps)
+    return np.asarray(centred / np.sqrt(v.var(-1, keepdims=True) + eps))
 
 
 def elman(x: Array, p: Params, H: int) -> Array:
