@@ -24,12 +24,14 @@ def variant(
     text: str, reverse: bool, backend: str, taps: tuple[str, ...], resets: bool, lengths: bool
 ) -> SequenceProgram:
     """The program of a layer's graph with these extras."""
-    graph = with_taps(base_graph(text), taps)
-    if resets:
-        graph = with_resets(graph)
-    if lengths:
-        graph = with_lengths(graph)
+    graph = extended(with_taps(base_graph(text), taps), resets, lengths)
     return make_program(graph, reverse, backend)
+
+
+def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
+    """The graph with restart flags and with validity flags, where those are asked for."""
+    graph = with_resets(graph) if resets else graph
+    return with_lengths(graph) if lengths else graph
 
 
 @lru_cache(maxsize=1024)

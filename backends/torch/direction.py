@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch import operators
-from rnndsl.backends.torch.calls import base_graph, program_call, variant
+from rnndsl.backends.torch.calls import base_graph, extended, program_call, variant
+from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
 from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
@@ -71,7 +73,7 @@ class Direction(nn.Module):
             return
         with torch.no_grad():
             for name, value in initialize(self.specs, self.sizes, seed).items():
-                self.tensor(name).copy_(torch.from_numpy(value))
+                self.tensor(name).copy_(torch.tensor(value))
 
     def tensors(self) -> Iterator[Tensor]:
         """All parameters, frozen ones too, in order of declaration."""
@@ -84,6 +86,20 @@ class Direction(nn.Module):
             found = getattr(found, part)
         assert isinstance(found, Tensor)
         return found
+
+    def first_nonfinite(
+        self,
+        inputs: Sequence[Tensor],
+        states: Sequence[Tensor],
+        resets: bool,
+        lengths: bool,
+        valid: Tensor | None,
+        label: str,
+    ) -> NonFinite | None:
+        """Where the first NaN or infinity of a call arises; arguments as for the call."""
+        graph = extended(self.graph, resets, lengths)
+        params = {spec.name: self.tensor(spec.name).detach() for spec in self.specs}
+        return first_nonfinite(graph, params, inputs, states, valid, self.reverse, label)
 
     def forward(
         self,

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange
 from rnndsl.backends.torch.direction import Direction
-from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
+from rnndsl.backends.torch.finite import all_finite
 from rnndsl.backends.torch.states import State, join_states, split_states
 from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
@@ -90,6 +92,8 @@ class Layer(nn.Module):
         batch = arrange(self.expected(), x, inputs, lengths, reset)
         names = self._tap_names(taps)
         y, finals, tapped = self._run(batch, state, names)
+        if self.options.check_finite and not torch.compiler.is_compiling():
+            self._check_finite([y, *(t for final in finals for t in final)], batch, state)
         result = self._given_back(y, batch)
         joined = join_states(finals, batch.unbatched)
         if not names:
@@ -115,22 +119,16 @@ class Layer(nn.Module):
     ) -> tuple[Tensor, list[list[Tensor]], list[dict[str, Tensor]]]:
         """All layers on streams [T, B, *shape]."""
         x, *extra = batch.inputs
-        size = x.shape[1]
-        starts = iter(
-            split_states(
-                self.expected(), self.state_types, state, len(self.layers), size, batch.unbatched
-            )
-        )
+        starts = iter(self._starts(batch, state))
         finals: list[list[Tensor]] = []
         tapped: list[dict[str, Tensor]] = []
         for index in range(self.options.num_layers):
             if index and self.options.dropout:
                 x = F.dropout(x, self.options.dropout, self.training)
             parts = []
-            for suffix in ("", "_reverse")[: 1 + self.options.bidirectional]:
-                direction = self.layers[f"{index}{suffix}"]
+            for direction, _ in self._at(index):
                 outputs, final = direction(
-                    [x, *extra, *_flags(batch, bool(suffix))],
+                    [x, *extra, *_flags(batch, direction.reverse)],
                     next(starts),
                     taps,
                     batch.reset is not None,
@@ -142,6 +140,22 @@ class Layer(nn.Module):
             x = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         return x, finals, tapped
 
+    def _at(self, index: int) -> list[tuple[Direction, str]]:
+        """The directions of one layer, each with its name."""
+        keys = [str(index), f"{index}_reverse"][: self.directions]
+        found = []
+        for key in keys:
+            direction = self.layers[key]
+            assert isinstance(direction, Direction)
+            found.append((direction, f"layer {key.replace('_', ' ')}"))
+        return found
+
+    def _starts(self, batch: Batch, state: State | Sequence[Tensor] | None) -> list[list[Tensor]]:
+        """The states before the first step, for each layer and direction."""
+        size, places = batch.inputs[0].shape[1], len(self.layers)
+        expected = self.expected()
+        return split_states(expected, self.state_types, state, places, size, batch.unbatched)
+
     def _given_back(self, y: Tensor, batch: Batch) -> Any:
         """A stream [T, B, *shape] in the layout of the call."""
         if batch.packed is not None:
@@ -151,6 +165,52 @@ class Layer(nn.Module):
         return y.transpose(0, 1) if self.options.batch_first else y
 
     # ------------------------------------------------------------------------------ checks
+
+    def find_nonfinite(
+        self,
+        x: Stream,
+        state: State | Sequence[Tensor] | None = None,
+        *,
+        lengths: Lengths | None = None,
+        reset: Tensor | None = None,
+        **inputs: Stream,
+    ) -> NonFinite | None:
+        """Where a NaN or infinity first arises when the layer is called on this, or None.
+
+        It runs the cell step by step and keeps every value of one step, so it is slow.  It
+        looks at the forward pass without dropout.
+        """
+        return self._find_nonfinite(arrange(self.expected(), x, inputs, lengths, reset), state)
+
+    def _find_nonfinite(
+        self, batch: Batch, state: State | Sequence[Tensor] | None
+    ) -> NonFinite | None:
+        x, *extra = batch.inputs
+        starts = iter(self._starts(batch, state))
+        with torch.no_grad():
+            for index in range(self.options.num_layers):
+                parts = []
+                for direction, label in self._at(index):
+                    start = next(starts)
+                    streams = [x, *extra, *_flags(batch, direction.reverse)]
+                    resets, lengths = batch.reset is not None, batch.valid is not None
+                    found = direction.first_nonfinite(
+                        streams, start, resets, lengths, batch.valid, label
+                    )
+                    if found is not None:
+                        return found
+                    parts.append(direction(streams, start, (), resets, lengths)[0][0])
+                x = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return None
+
+    def _check_finite(
+        self, results: Sequence[Tensor], batch: Batch, state: State | Sequence[Tensor] | None
+    ) -> None:
+        if all_finite(results):
+            return
+        found = self._find_nonfinite(batch, state)
+        if found is not None:
+            raise NonFiniteError(found, self.cell.sources())
 
     def expected(self) -> Expected:
         """What calls must look like now: dtype and device follow ``.to()``."""

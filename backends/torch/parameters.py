@@ -26,7 +26,10 @@ def parameter_paths(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _free(part: str) -> str:
-    return f"{part}_" if hasattr(nn.Module(), part) else part
+    return f"{part}_" if part in _TAKEN else part
+
+
+_TAKEN = frozenset(dir(nn.Module()))
 
 
 class Group(nn.Module):
