@@ -239,6 +239,17 @@ class FileTooLarge(Diagnostic):
 
 
 @dataclass(frozen=True)
+class UnwritableFile(Diagnostic):
+    """A file that could not be replaced; its old content stands."""
+
+    code = "E0123"
+    title = "cannot write `{path}`"
+    label = "{reason}"
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class UnknownCode(Diagnostic):
     """``rnndsl explain`` was asked about a code that no error has."""
 

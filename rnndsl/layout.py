@@ -7,7 +7,7 @@ line that cannot be used is marked, so that the lines after it are read and repo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from rnndsl import errors_syntax as errors
@@ -120,7 +120,7 @@ def _split(source: Source, tokens: list[Token], guess: bool) -> tuple[list[Line]
             lines.append(line)
         line.tokens.append(token)
         error = lexical_error(source, token) or _track(source, token, brackets)
-        if error:
+        if error and not _repeats(error, line):
             line.errors.append(error)
     if brackets and line:
         line.errors.append(_unclosed(source, brackets))
@@ -129,6 +129,16 @@ def _split(source: Source, tokens: list[Token], guess: bool) -> tuple[list[Line]
             span = span_of(source, line.tokens[0])
             line.errors.append(errors.StatementTooLong(span, len(line.tokens), MAX_TOKENS))
     return lines, bool(brackets)
+
+
+def _repeats(error: Diagnostic, line: Line) -> bool:
+    """Whether the error only goes on where the one before ends, as in a run of odd bytes."""
+    last = line.errors[-1].span if line.errors else None
+    same = bool(line.errors) and type(line.errors[-1]) is type(error)
+    if not (same and last and error.span and last.end == error.span.start):
+        return False
+    line.errors[-1] = replace(line.errors[-1], span=last.join(error.span))
+    return True
 
 
 def _ends_brackets(source: Source, code: list[Token], at: int, line: Line, guess: bool) -> bool:

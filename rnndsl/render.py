@@ -18,6 +18,7 @@ _TAB = "    "
 
 _STYLES = {
     "error": "1;31",
+    "warning": "1;33",
     "title": "1",
     "gutter": "34",
     "mark": "31",
@@ -62,7 +63,11 @@ def render(diagnostic: Diagnostic, sources: dict[str, Source], *, color: bool = 
     paint = _Paint(color)
     span = diagnostic.span
     source = sources.get(span.file) if span else None
-    head = paint("error", f"{diagnostic.level}[{diagnostic.code}]") + ": " + paint("title", _title(diagnostic))
+    head = (
+        paint(diagnostic.level, f"{diagnostic.level}[{diagnostic.code}]")
+        + ": "
+        + paint("title", _title(diagnostic))
+    )
     if span is not None:
         head += f"  ({_place(span, source)})"
     lines = [head]
