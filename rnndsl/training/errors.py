@@ -22,6 +22,8 @@ class TrainingMistake(Diagnostic):
 
 @dataclass(frozen=True, kw_only=True)
 class DataNotFound(TrainingMistake):
+    """``--data`` names nothing."""
+
     code = "E0701"
     title = "there is no file or folder `{path}` to train on"
     help = "give a text file, or a folder with train.txt, valid.txt and test.txt"
@@ -30,6 +32,8 @@ class DataNotFound(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class DataEmpty(TrainingMistake):
+    """A text without characters."""
+
     code = "E0702"
     title = "`{path}` is empty"
     note = "a file of white space alone counts as empty"
@@ -38,6 +42,8 @@ class DataEmpty(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class DataNotText(TrainingMistake):
+    """A binary file."""
+
     code = "E0703"
     title = "`{path}` is not a text file"
     note = "it holds bytes that no text has"
@@ -46,6 +52,8 @@ class DataNotText(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class DataNotUtf8(TrainingMistake):
+    """A text in another encoding."""
+
     code = "E0704"
     title = "`{path}` is not UTF-8: byte {byte} at offset {offset} (line {line}, byte {column})"
     help = "convert it, for instance with `iconv -f LATIN1 -t UTF-8`"
@@ -58,6 +66,8 @@ class DataNotUtf8(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class DataTooShort(TrainingMistake):
+    """Not one whole batch fits into the text."""
+
     code = "E0705"
     title = "the {split} text of `{name}` is too short: {tokens} tokens, and {needed} are needed"
     note = "one batch reads {batch} streams of {bptt} tokens, each with the token after it"
@@ -73,6 +83,8 @@ class DataTooShort(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitMissing(TrainingMistake):
+    """A folder without train, valid or test text."""
+
     code = "E0706"
     title = "the folder `{folder}` has no {split} text"
     note = "it should hold {split}.txt or {split}; it holds {found}"
@@ -84,6 +96,8 @@ class SplitMissing(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class DataUnreadable(TrainingMistake):
+    """The system refuses to read the file."""
+
     code = "E0717"
     title = "`{path}` cannot be read: {reason}"
     path: str
@@ -95,6 +109,8 @@ class DataUnreadable(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class BadSetting(TrainingMistake):
+    """A setting out of its range."""
+
     code = "E0707"
     title = "`{name}` cannot be {value}"
     note = "it has to be {wanted}"
@@ -105,6 +121,8 @@ class BadSetting(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetTooSmall(TrainingMistake):
+    """Even a width of 1 has too many parameters."""
+
     code = "E0715"
     title = "no width of `{cell}` has as few as {budget} parameters"
     note = "with a hidden size of 1 the model has {smallest}"
@@ -116,6 +134,8 @@ class BudgetTooSmall(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class CellUnfit(TrainingMistake):
+    """A cell with several inputs, or whose streams are no vectors."""
+
     code = "E0718"
     title = "`{cell}` cannot be a language model: {reason}"
     note = "a language model gives a cell one input, the vector of a token, and reads a vector"
@@ -128,6 +148,8 @@ class CellUnfit(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingDiverged(TrainingMistake):
+    """A number of the run is no longer finite."""
+
     code = "E0708"
     title = "training diverged at step {step}: the {what} is {value}"
     note = "{place}"
@@ -152,6 +174,8 @@ class TrainingDivergedError(RnndslError):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointNotFound(TrainingMistake):
+    """``--resume`` or ``generate`` finds nothing."""
+
     code = "E0709"
     title = "there is no checkpoint `{path}`"
     help = "name the folder of a run, or a file such as best.pt in it"
@@ -160,6 +184,8 @@ class CheckpointNotFound(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointDamaged(TrainingMistake):
+    """A truncated, changed or foreign file."""
+
     code = "E0710"
     title = "the checkpoint `{path}` is damaged or not a checkpoint"
     note = "{reason}"
@@ -171,6 +197,8 @@ class CheckpointDamaged(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointMismatch(TrainingMistake):
+    """The cell, the data or a setting differ from the checkpoint's."""
+
     code = "E0711"
     title = "the checkpoint `{path}` belongs to another run"
     note = "{difference}"
@@ -181,6 +209,8 @@ class CheckpointMismatch(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointTooNew(TrainingMistake):
+    """A checkpoint of a later format."""
+
     code = "E0712"
     title = "the checkpoint `{path}` has version {version}; this rnndsl reads up to {known}"
     help = "use the rnndsl that wrote it, or a newer one"
@@ -191,6 +221,8 @@ class CheckpointTooNew(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class RunExists(TrainingMistake):
+    """A new run would overwrite an old one."""
+
     code = "E0714"
     title = "the folder `{folder}` already holds a run"
     help = "continue it with `rnndsl train --resume {folder}`, or choose another folder"
@@ -199,6 +231,8 @@ class RunExists(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class CannotWrite(TrainingMistake):
+    """A full disk, a folder without permission."""
+
     code = "E0716"
     title = "`{path}` cannot be written: {reason}"
     note = "what stood there before is untouched"
@@ -211,6 +245,8 @@ class CannotWrite(TrainingMistake):
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownTokens(TrainingMistake):
+    """``--prime`` has characters outside the vocabulary."""
+
     code = "E0713"
     title = "the text to begin with has {tokens}, which the model has never seen"
     note = "the model knows: {known}"

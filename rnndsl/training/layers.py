@@ -25,13 +25,14 @@ def cell_layers(cell: str | Cell, config: TrainConfig) -> LayerFactory:
         options["memory_budget"] = config.memory_budget
 
     def make(input_size: int, hidden_size: int) -> nn.Module:
-        return rnndsl.layer(
+        made: nn.Module = rnndsl.layer(
             cell,
             input_size=input_size,
             hidden_size=hidden_size,
             backend=config.backend,
             **options,
         )
+        return made
 
     return make
 
