@@ -39,9 +39,14 @@ class Cell:
 
     def sources(self) -> tuple[Source, ...]:
         """The texts that this cell and its sub-cells were read from."""
-        found = {self.source.name: self.source}
-        for _, cell in self.subcells:
-            found |= {source.name: source for source in cell.sources()}
+        found: dict[str, Source] = {}
+        waiting, seen = [self], {id(self)}
+        while waiting:
+            cell = waiting.pop()
+            found[cell.source.name] = cell.source
+            inner = [c for _, c in cell.subcells if id(c) not in seen]
+            seen.update(map(id, inner))
+            waiting += inner
         return tuple(found.values())
 
     def file(self) -> File:

@@ -18,7 +18,7 @@ from rnndsl.errors_check import (
 )
 from rnndsl.source import Span
 from rnndsl.typed import Option
-from rnndsl.types import Static
+from rnndsl.types import MOST_AXES, Static
 
 Given = tuple[Result, Span]
 
@@ -75,6 +75,10 @@ def _record(scope: Scope, call: syntax.Call) -> Builtin | None:
 def evaluate_shape(scope: Scope, dims: tuple[syntax.Expr, ...]) -> tuple[Dim, ...] | None:
     """The axis lengths in brackets; None after a reported mistake."""
     shape = []
+    if len(dims) > MOST_AXES:
+        message = f"{len(dims)} axes; a value may have {MOST_AXES}"
+        scope.report(UnsolvedDimension(dims[MOST_AXES].span, message))
+        return None
     for expression in dims:
         size = evaluate_dim(scope, expression)
         if size is None:

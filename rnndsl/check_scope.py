@@ -13,7 +13,7 @@ from rnndsl.errors_check import ShapeMismatch, TooLarge
 from rnndsl.params import ParamSpec
 from rnndsl.source import Span
 from rnndsl.typed import Option, TypedState, TypedValue
-from rnndsl.types import Static, TypeRuleError, ValueType
+from rnndsl.types import Static, TypeRuleError, ValueType, bounded
 
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
@@ -98,10 +98,12 @@ class Scope:
     cell: Cell
     prefix: str = ""
     bindings: dict[str, Bound] = field(default_factory=dict)
-    declared: dict[str, Span] = field(default_factory=dict)
+    declared: dict[tuple[str, tuple[int, ...]], Span] = field(default_factory=dict)
+    declared_names: dict[str, Span] = field(default_factory=dict)
     history: dict[str, dict[tuple[int, ...], Bound]] = field(default_factory=dict)
     iteration: tuple[int, ...] = ()
     assigned: dict[tuple[str, tuple[int, ...], bool], Span] = field(default_factory=dict)
+    assigned_names: dict[str, Span] = field(default_factory=dict)
     next: dict[str, Ref | Poison] = field(default_factory=dict)
     hidden: Dim | None = None
     target: Target | None = None
@@ -188,7 +190,7 @@ class Scope:
         """A new value, its type by the rule; a mismatch is reported at the operand."""
         pairs = list(operands)
         try:
-            kind = rule(function, [self.type_of(ref) for ref, _ in pairs], options)
+            kind = bounded(rule(function, [self.type_of(ref) for ref, _ in pairs], options))
         except TypeRuleError as error:
             return self._mismatch(function, error, pairs, span)
         indices = tuple(ref.index for ref, _ in pairs)

@@ -102,14 +102,13 @@ def _bind_sizes(scope: Scope, definition: syntax.CellDefinition, sizes: Sizes) -
 
 def _claim(scope: Scope, name: str, span: Span) -> bool:
     """Reserve a declared name; reported when it is taken."""
-    key = f"{name}{scope.iteration}"
-    other = scope.declared.get(key) or next(
-        (s for (n, it, primed), s in scope.assigned.items() if n == name and not primed), None
-    )
+    key = (name, scope.iteration)
+    other = scope.declared.get(key) or scope.assigned_names.get(name)
     if other is not None:
         scope.report(DefinedTwice(span, name, related=(Related(other, "defined here"),)))
         return False
     scope.declared[key] = span
+    scope.declared_names.setdefault(name, span)
     return True
 
 
@@ -244,14 +243,14 @@ def _assign(scope: Scope, statement: syntax.Assign) -> None:
             )
         )
         return
-    if other is None and any(target.name == k.partition("(")[0] for k in scope.declared):
-        other = next(s for k, s in scope.declared.items() if k.partition("(")[0] == target.name)
+    other = other or scope.declared_names.get(target.name)
     if other is not None:
         scope.report(
             DefinedTwice(target.span, target.name, related=(Related(other, "defined here"),))
         )
         return
     scope.assigned[key] = target.span
+    scope.assigned_names.setdefault(target.name, target.span)
     scope.bind(target.name, value)
     if isinstance(value, Ref):
         scope.name_value(value, scope.full_name(target.name))

@@ -7,10 +7,9 @@ import operator
 from collections.abc import Callable
 
 from rnndsl.dims import Dim, DimError, dim
-from rnndsl.types import Static, known
+from rnndsl.types import MOST_TERMS, Static, known
 
 _LARGEST = 2**53  # whole numbers stay exact as floats
-_MOST_TERMS = 64
 _HIGHEST_POWER = 16
 
 
@@ -82,7 +81,7 @@ def _dim_binary(op: str, left: Static, right: Static) -> Static:
         return _COMPARISONS[op](difference, 0)
     if op not in _ARITHMETIC:
         raise NotDecidable
-    if op == "*" and len(a.terms) * len(b.terms) > _MOST_TERMS:
+    if op == "*" and len(a.terms) * len(b.terms) > MOST_TERMS:
         raise StaticError("the dimension has too many terms")
     if op == "/" and not b.terms:
         raise StaticError("division by zero")
@@ -91,7 +90,10 @@ def _dim_binary(op: str, left: Static, right: Static) -> Static:
     except DimError:
         raise NotDecidable from None
     powers = [abs(power) for monomial, _ in result.terms for _, power in monomial]
-    if len(result.terms) > _MOST_TERMS or max(powers, default=0) > _HIGHEST_POWER:
+    numbers = [abs(n) for _, c in result.terms for n in c.as_integer_ratio()]
+    if max(numbers, default=0) > _LARGEST:
+        raise StaticError("the number is too large")
+    if len(result.terms) > MOST_TERMS or max(powers, default=0) > _HIGHEST_POWER:
         raise StaticError("the dimension has too many terms")
     return normal(result)
 

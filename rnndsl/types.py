@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import mul
 
 from rnndsl.dims import Dim, dim
 
 # What is known before any data: numbers, truth values and dimensions.
 Static = int | float | bool | Dim
+
+MOST_AXES = 8  # of a value
+MOST_TERMS = 64  # of a dimension
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,15 @@ def _broadcast_hint(left: tuple[Dim, ...], right: tuple[Dim, ...]) -> str:
     )
 
 
+def bounded(kind: ValueType) -> ValueType:
+    """The type itself; TypeRuleError when it is too large to work with."""
+    if kind.rank > MOST_AXES:
+        raise TypeRuleError(f"the result has {kind.rank} axes; a value may have {MOST_AXES}")
+    if any(len(size.terms) > MOST_TERMS for size in kind.shape):
+        raise TypeRuleError(f"an axis length has over {MOST_TERMS} terms")
+    return kind
+
+
 def axis_of(axis: int, operand: ValueType) -> int:
     """A non-negative axis from one that may count from the end; TypeRuleError outside."""
     if not -operand.rank <= axis < operand.rank:
@@ -95,8 +105,13 @@ def axis_of(axis: int, operand: ValueType) -> int:
 
 
 def element_count(shape: Sequence[Dim]) -> Dim:
-    """The product of the axis lengths."""
-    return reduce(mul, shape, dim(1))
+    """The product of the axis lengths; TypeRuleError when it has too many terms."""
+    total = dim(1)
+    for size in shape:
+        if len(total.terms) * len(size.terms) > MOST_TERMS:
+            raise TypeRuleError("the number of elements has too many terms")
+        total = total * size
+    return total
 
 
 def known(size: Dim) -> int | None:
