@@ -261,3 +261,11 @@ class UnusedValue(Diagnostic):
     title = "value never used"
     label = "`{name}` is never read"
     name: str
+
+
+@dataclass(frozen=True)
+class SizeDoesNotFit(Diagnostic):
+    code = "E0227"
+    title = "size does not fit"
+    label = "{message}"
+    message: str
