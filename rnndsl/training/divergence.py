@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from dataclasses import replace
 
+import torch
+from torch import Tensor, nn
+
+from rnndsl.backends.errors_torch import NonFinite
+from rnndsl.diagnostics import Diagnostic
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.errors import TrainingDiverged, TrainingDivergedError
 from rnndsl.training.model import LanguageModel
@@ -21,10 +25,13 @@ def diverged(
     config: TrainConfig,
 ) -> TrainingDivergedError:
     """The error for a run that diverged at ``step``, reading ``tokens`` from ``state``."""
-    place = find_place(model, tokens, state)
-    return TrainingDivergedError(
-        TrainingDiverged(what=what, value=str(value), step=step, place=place, lr=f"{config.lr:g}")
+    place, layer, origin = find_place(model, tokens, state)
+    mistake = TrainingDiverged(
+        what=what, value=str(value), step=step, place=place, lr=f"{config.lr:g}"
     )
+    cell = getattr(layer, "cell", None)
+    sources = cell.sources() if origin is not None and cell is not None else ()
+    return TrainingDivergedError(mistake, origin, sources)
 
 
 def check_parameters(model: LanguageModel, step: int, config: TrainConfig) -> None:
@@ -43,11 +50,14 @@ def check_parameters(model: LanguageModel, step: int, config: TrainConfig) -> No
             )
 
 
-def find_place(model: LanguageModel, tokens: Tensor, state: State) -> str:
-    """The first parameter or value that is not finite, in words; empty when none is found."""
+def find_place(
+    model: LanguageModel, tokens: Tensor, state: State
+) -> tuple[str, nn.Module | None, Diagnostic | None]:
+    """The first parameter or layer that is not finite: in words, as a module, and what the
+    layer itself says about it; empty and None where nothing is found."""
     for name, parameter in model.named_parameters():
         if not bool(parameter.isfinite().all()):
-            return f"the parameter `{name}` is not finite"
+            return f"the parameter `{name}` is not finite", None, None
     before = state if isinstance(state, tuple) else (None,) * len(model.layers)
     was_training = model.training
     model.eval()
@@ -56,17 +66,20 @@ def find_place(model: LanguageModel, tokens: Tensor, state: State) -> str:
             x = model.embedding(tokens)
             for index, (layer, layer_state) in enumerate(zip(model.layers, before, strict=True)):
                 y, _ = layer(x, layer_state)
+                origin = _origin(layer, x, layer_state, index)
+                if origin is not None:
+                    return "", layer, origin
                 if not bool(y.isfinite().all()):
-                    return _place_in_layer(layer, x, layer_state, index)
+                    return f"the output of layer {index} is not finite", layer, None
                 x = y
     finally:
         model.train(was_training)
-    return ""
+    return "", None, None
 
 
-def _place_in_layer(layer: object, x: Tensor, state: State, index: int) -> str:
-    """What the layer itself says about it, where it can."""
+def _origin(layer: nn.Module, x: Tensor, state: State, index: int) -> Diagnostic | None:
+    """Where in the cell it arose, for a layer that can tell."""
     find = getattr(layer, "find_nonfinite", None)
     found = find(x, state) if callable(find) else None
-    where = f"layer {index + 1}"
-    return f"{where}: {found}" if found else f"the output of {where} is not finite"
+    # Each layer of the model is the only one of its own stack.
+    return replace(found, layer=f"layer {index}") if isinstance(found, NonFinite) else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rnndsl.diagnostics import Diagnostic, RnndslError
+from rnndsl.source import Source
 
 
 @dataclass(frozen=True)
@@ -164,8 +165,13 @@ class TrainingDiverged(TrainingMistake):
 class TrainingDivergedError(RnndslError):
     """A run that diverged; ``step`` is the step, counted from 1, at which it did."""
 
-    def __init__(self, mistake: TrainingDiverged) -> None:
-        super().__init__(mistake)
+    def __init__(
+        self,
+        mistake: TrainingDiverged,
+        origin: Diagnostic | None = None,
+        sources: tuple[Source, ...] = (),
+    ) -> None:
+        super().__init__([mistake] if origin is None else [mistake, origin], sources)
         self.step = mistake.step
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import rnndsl
 from rnndsl.training.checkpoint import load_checkpoint
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.corpus import load_corpus
@@ -140,10 +141,29 @@ def test_divergence_names_the_step_and_keeps_the_checkpoints(
         train(config, make_layer=Exploding)
     assert caught.value.step == 4
     assert "training diverged at step 4: the loss is nan" in str(caught.value)
-    assert "layer 1" in str(caught.value)
+    assert "the output of layer 0 is not finite" in str(caught.value)
     payload = load_checkpoint(folder / "last.pt")
     assert payload["position"]["step"] == 2
     assert all(value.isfinite().all() for value in payload["model"].values())
+
+
+GROWING = """
+cell Growing(D, H):
+    input x: [D]
+    state s: [H] = 1
+    a = exp(3 * s)
+    s' = a + 0 * linear[H](x)
+    return tanh(s')
+"""
+
+
+def test_divergence_inside_a_cell_points_into_its_text(tiny: TrainConfig) -> None:
+    with pytest.raises(TrainingDivergedError) as caught:
+        train(replace(tiny, cell=rnndsl.parse(GROWING, file="growing.rnn"), layers=1))
+    message = str(caught.value)
+    assert "training diverged at step 1" in message
+    assert "growing.rnn:5" in message
+    assert "is infinite at step 2 of layer 0" in message
 
 
 def test_parameters_that_overflow_are_never_saved(
