@@ -32,9 +32,9 @@ def lower(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Lower
     """The step graph of a cell, over open dimensions.
 
     ``numbers`` replace the defaults of the cell's numbers.  Leaves are the inputs, the states
-    (the cell's own, then its sub-cells') and the parameters; results are the OUTPUT ``y``, the
-    STATE results, and for each state a shared VALUE ``init.<state>``.  RnndslError with the
-    mistakes of the cell.
+    (the cell's own, then its sub-cells') and the parameters; results are the OUTPUT ``y``
+    (``y_`` if a state is called so), the STATE results, and for each state a shared VALUE
+    ``init.<state>``.  RnndslError with the mistakes of the cell.
     """
     return lower_typed(typed_cell(cell, numbers))
 
@@ -57,7 +57,10 @@ def lower_typed(cell: TypedCell) -> Lowered:
         handles[index] = made
         if value.name and made in emitter.made:
             builder.rename(made, value.name)
-    builder.result(OUTPUT_NAME, ResultRole.OUTPUT, handles[cell.output])
+    output_name = OUTPUT_NAME
+    while output_name in {state.name for state in cell.states}:
+        output_name += "_"  # their cotangents are named after them: d.y
+    builder.result(output_name, ResultRole.OUTPUT, handles[cell.output])
     for state in cell.states:
         builder.result(state.name, ResultRole.STATE, handles[state.next])
     for state in cell.states:

@@ -34,7 +34,7 @@ def test_cell_computes_the_equations_of_its_paper(
         leaf.name: np.broadcast_to(first[f"init.{leaf.name}"], (BATCH, *leaf.type.sizes))
         for leaf in graph.leaves_of(LeafRole.STATE)
     }
-    found = run(graph, {"x": x}, states, params).outputs["y"]
+    (found,) = run(graph, {"x": x}, states, params).outputs.values()
     wanted = np.stack([equations(x[:, b], params, H) for b in range(BATCH)], axis=1)
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11)
 
@@ -60,7 +60,8 @@ def test_cell_has_one_result_for_each_state_and_an_initial_value(name: str) -> N
     states = [leaf.name for leaf in graph.leaves_of(LeafRole.STATE)]
     assert [r.name for r in graph.results_of(ResultRole.STATE)] == states
     assert [r.name for r in graph.results_of(ResultRole.VALUE)] == [f"init.{s}" for s in states]
-    assert [r.name for r in graph.results_of(ResultRole.OUTPUT)] == ["y"]
+    output = "y_" if "y" in states else "y"
+    assert [r.name for r in graph.results_of(ResultRole.OUTPUT)] == [output]
 
 
 @pytest.mark.parametrize("name", rnndsl.list_cells())
