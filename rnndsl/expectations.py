@@ -27,6 +27,19 @@ _NAMED = {
 _HIDDEN = frozenset({"BROKEN", "_DEDENT", "_INDENT", "$END"})
 _HEADERS = frozenset({"CELL", "SPACE", "FOR", "IF", "ELIF", "ELSE"})
 _STATEMENT_WORDS = ("input", "state", "param", "return", "for", "if", "else")
+_NOUNS = frozenset({"INPUT", "STATE", "PARAM", "CELL", "SPACE", "FROZEN", "RNNDSL"})
+_STATEMENT_STARTS = frozenset({"INPUT", "STATE", "PARAM", "RETURN", "FOR", "IF", "ELIF", "ELSE"})
+_TOP_EXPECTED = "`cell`, `space` or `from`"
+_INDENT_IT = "statements belong to a cell: indent this line by four spaces"
+# Words that begin a line, but not this one.
+_MISPLACED = {
+    "CELL": "cells do not nest: begin it at the start of a line",
+    "SPACE": "spaces do not nest: begin it at the start of a line",
+    "FROM": "imports stand before the first cell",
+    "RNNDSL": "the version stands on the first line",
+    "ELSE": "it belongs below an `if` at the same column",
+    "ELIF": "it belongs below an `if` at the same column",
+}
 _TOP_WORDS = ("cell", "space", "from", "rnndsl")
 # Words of other languages at the start of a line.
 _FOREIGN = {
@@ -51,13 +64,13 @@ def explain_unexpected(
     literals: Mapping[str, str],
 ) -> Diagnostic:
     """The mistake at ``token``, which follows ``before`` on ``line``."""
+    misspelt = _misspelt(source, line, token, before, accepts)
+    if misspelt:
+        return misspelt
     keyword = _keyword_as_name(source, line, token, before, accepts, literals)
     if keyword:
         return keyword
     first = line.tokens[0]
-    misspelt = _misspelt(source, first, token, before, accepts)
-    if misspelt:
-        return misspelt
     at_end = token.type == "_NEWLINE"
     # What is missing at the end of a line is shown on its last token, not on the next line.
     span = span_of(source, (before or first) if at_end else token)
@@ -69,14 +82,23 @@ def explain_unexpected(
 
 
 def _misspelt(
-    source: Source, first: Token, token: Token, before: Token | None, accepts: set[str]
+    source: Source, line: Line, token: Token, before: Token | None, accepts: set[str]
 ) -> Diagnostic | None:
     """A line whose first word was meant as a word of the language, or is one of another."""
+    first = line.tokens[0]
     top = {"CELL", "SPACE"} <= accepts
+    if first is not token and len(line.tokens) > 1 and line.tokens[1] is not token:
+        return None
+    if before is None and not top and first.type in _MISPLACED:
+        span, advice = span_of(source, first), _MISPLACED[first.type]
+        return errors.UnexpectedToken(span, f"`{first}`", "a statement", advice)
+    if before is None and top and first.type in _STATEMENT_STARTS:
+        span = span_of(source, first)
+        return errors.UnexpectedToken(span, f"`{first}`", _TOP_EXPECTED, _INDENT_IT)
     if first.type not in ("NAME", "PRIMED") or not (top or before is first):
         return None
     word, span = str(first), span_of(source, first)
-    expected = "`cell`, `space` or `from`" if top else "a statement"
+    expected = _TOP_EXPECTED if top else "a statement"
     if token.type == "NAME" and word in _FOREIGN:
         return errors.UnexpectedToken(span, f"`{word}`", expected, _FOREIGN[word])
     if not top and token.type not in ("NAME", "PRIMED"):
@@ -85,8 +107,10 @@ def _misspelt(
     if close:
         return errors.UnexpectedToken(span, f"`{word}`", expected, f"did you mean `{close}`?")
     if top:
-        advice = "statements belong to a cell: indent this line by four spaces"
-        return errors.UnexpectedToken(span, f"`{_shorten(word)}`", expected, advice)
+        assigns = len(line.tokens) > 1 and line.tokens[1].type == "EQUAL"
+        return errors.UnexpectedToken(
+            span, f"`{_shorten(word)}`", expected, _INDENT_IT if assigns else ""
+        )
     return None
 
 
@@ -101,7 +125,8 @@ def _keyword_as_name(
     is_word = literals.get(token.type, "").isalpha()
     if is_word and "NAME" in accepts:
         if accepts >= {"NAME", "NUMBER"}:
-            return None  # an expression is missing before the word
+            # Before `if` an expression is missing; `state` was meant as a name.
+            return _keyword(source, token) if token.type in _NOUNS else None
         return _keyword(source, token)
     # `state = 3`: the first word of a statement was meant as a name.
     first = line.tokens[0]
@@ -123,7 +148,7 @@ def _describe(accepts: set[str], literals: Mapping[str, str]) -> str:
     if {"INPUT", "RETURN"} <= rest:
         return "a statement"
     if {"CELL", "SPACE"} <= rest:
-        return "`cell`, `space` or `from`"
+        return _TOP_EXPECTED
     if {"NAME", "NUMBER", "LPAR", "MINUS"} <= rest:
         words.append("an expression")
         rest -= _EXPRESSION

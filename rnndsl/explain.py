@@ -28,5 +28,6 @@ def explain(code: str) -> str:
     known = all_errors()
     if wanted in known:  # a page is still to be written: say at least the first line
         error = known[wanted]
-        return f"# {wanted}\n\n{(error.__doc__ or error.title).strip()}\n"
-    raise RnndslError(UnknownCode(None, code, did_you_mean(wanted, {*pages, *known})))
+        return f"# {wanted}: {error.title}\n\n{error.label}\n"
+    digits = wanted.translate(str.maketrans("OIL", "011"))
+    raise RnndslError(UnknownCode(None, code, did_you_mean(digits, {*pages, *known})))

@@ -112,7 +112,7 @@ def _split(source: Source, tokens: list[Token], guess: bool) -> tuple[list[Line]
                 line = None
             continue
         if fresh and brackets and line and _ends_brackets(source, code, at, line, guess):
-            line.errors.append(_unclosed(source, brackets))
+            _report_unclosed(source, line, brackets)
             brackets, line = [], None
         fresh = False
         if line is None:
@@ -123,7 +123,7 @@ def _split(source: Source, tokens: list[Token], guess: bool) -> tuple[list[Line]
         if error and not _repeats(error, line):
             line.errors.append(error)
     if brackets and line:
-        line.errors.append(_unclosed(source, brackets))
+        _report_unclosed(source, line, brackets)
     for line in lines:
         if len(line.tokens) > MAX_TOKENS and not line.errors:
             span = span_of(source, line.tokens[0])
@@ -172,8 +172,11 @@ def _track(source: Source, token: Token, brackets: list[Token]) -> Diagnostic | 
     return None
 
 
-def _unclosed(source: Source, brackets: list[Token]) -> Diagnostic:
-    return errors.UnclosedBracket(span_of(source, brackets[-1]), str(brackets[-1]))
+def _report_unclosed(source: Source, line: Line, brackets: list[Token]) -> None:
+    if any(isinstance(error, errors.UnclosedText) for error in line.errors):
+        return  # the text has swallowed the bracket
+    span = span_of(source, brackets[-1])
+    line.errors.append(errors.UnclosedBracket(span, str(brackets[-1])))
 
 
 # --------------------------------------------------------------------------------- blocks
@@ -185,7 +188,8 @@ def _find_blocks(source: Source, lines: list[Line]) -> int:
     previous: Line | None = None
     for line in lines:
         indent = _indent(source, line.tokens[0])
-        if not _comparable(indent, levels[-1][0]):
+        repeated = previous is not None and _indent(source, previous.tokens[0]) == indent
+        if not (repeated or _comparable(indent, levels[-1][0])):
             line.misplaced = errors.MixedIndentation(_indent_span(source, line))
         wants_block = previous is not None and previous.is_header
         if _columns(indent) > _columns(levels[-1][0]):

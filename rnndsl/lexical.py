@@ -31,7 +31,6 @@ _ADVICE = {
     "->": "the output of a cell is given by `return`",
     "{": "brackets are `(` and `[`",
     "}": "brackets are `(` and `[`",
-    "'": "the prime of `h'` follows its name directly; texts stand in double quotes",
     "`": "texts stand in double quotes",
     "\\": "lines continue inside brackets; no mark is needed",
     "\r": "lines end with a line feed, or with a carriage return and a line feed",
@@ -86,8 +85,18 @@ def lexical_error(source: Source, token: Token) -> Diagnostic | None:
         case "BAD_OPERATOR":
             return errors.UnknownCharacter(span, f"`{text}`", _ADVICE.get(text, ""))
         case "BAD":
-            return errors.UnknownCharacter(span, _describe(text), _ADVICE.get(text, ""))
+            advice = _of_prime(source, start) if text == "'" else _ADVICE.get(text, "")
+            return errors.UnknownCharacter(span, _describe(text), advice)
     return None
+
+
+def _of_prime(source: Source, start: int) -> str:
+    before = source.text[start - 1 : start]
+    if before == "'":
+        return "a name takes one prime, for the value at the next step"
+    if before.isalnum() or before in (")", "]"):
+        return "only a name takes a prime, directly after it"
+    return "texts stand in double quotes"
 
 
 def _describe(char: str) -> str:
@@ -120,6 +129,10 @@ def _bad_number(span: Span, text: str) -> Diagnostic:
         )
     if text[:2].lower() in ("0x", "0b", "0o"):
         return errors.MalformedNumber(span, "numbers are decimal")
+    if text[:-1].replace(".", "").isdigit() and text[-1] in "eE":
+        return errors.MalformedNumber(span, f"digits are missing after `{text[-1]}`")
+    if text.replace(".", "").isdigit():
+        return errors.MalformedNumber(span, "a number has one point, with digits around it")
     if text[0].isdigit() and text.replace("_", "").isalnum():
         return errors.MalformedNumber(span, "a name cannot begin with a digit")
     return errors.MalformedNumber(

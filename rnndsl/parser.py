@@ -104,12 +104,15 @@ def _read(
 ) -> tuple[Tree[Token] | None, list[Diagnostic]]:
     found: list[Diagnostic] = []
     broken = False  # the line before could not be read
+    depth, broken_at = 0, dict[int, bool]()  # whether the last line at each depth was broken
     end = Token("_NEWLINE", "", 0, 1, 1, 1, 1, 0)
     for line in layout.lines:
         _feed_marks(parser, line, end)
         first, last = line.tokens[0], line.tokens[-1]
+        depth += line.opens - line.closes
         # What hangs below a broken line, or continues it, is not its own mistake.
-        follows = broken and (line.stray or first.type in ("ELSE", "ELIF"))
+        continues = first.type in ("ELSE", "ELIF") and broken_at.get(depth, False)
+        follows = continues or (broken and line.stray)
         if line.misplaced and not follows:
             found.append(line.misplaced)
         end = _mark("_NEWLINE", last)
@@ -121,7 +124,7 @@ def _read(
                 mistake = errors.MissingBlock(span_of(source, first, last))
             if mistake:
                 mistakes, parser = [mistake], saved
-        broken = bool(mistakes) or follows
+        broken = broken_at[depth] = bool(mistakes) or follows
         found += mistakes
         if len(found) >= MAX_ERRORS:
             return None, found

@@ -13,7 +13,7 @@ from rnndsl.diagnostics import Diagnostic, Related
 from rnndsl.source import Source, Span
 
 WIDTH = 100  # labels are wrapped here
-_LONGEST_LINE = 160  # longer source lines are cut to a window around the mark
+_LONGEST_LINE = 110  # longer source lines are cut to a window around the mark
 _TAB = "    "
 
 _STYLES = {
@@ -234,7 +234,7 @@ def _underline(start: int, underline: str, label: str, paint: _Paint) -> list[st
     if column + len(label) <= WIDTH:
         return [" " + " " * start + paint(style, f"{underline} {label}".rstrip())]
     # No room beside the mark: the label goes below it, as far left as it must.
-    left = max(0, min(start, WIDTH - 60))
+    left = max(0, min(start, WIDTH - max(40, min(len(label), 60))))
     wrapped = textwrap.wrap(label, WIDTH - left, break_long_words=False)
     below = [" " + " " * left + paint(style, line) for line in wrapped]
     return [" " + " " * start + paint(style, underline), *below]

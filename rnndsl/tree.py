@@ -71,6 +71,11 @@ class _Choices:
     options: tuple[s.Expr, ...]
 
 
+def _placeholder(span: Span) -> s.Name:
+    """Stands where a mistake was, in a tree that nobody gets to see."""
+    return s.Name("_", False, span=span)
+
+
 @v_args(meta=True)
 class _Builder(Transformer_NonRecursive[Token, Any]):
     """One method for each rule of the grammar; without recursion, so that depth is no danger.
@@ -95,12 +100,12 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
         return Span(self.source.name, token.start_pos or 0, token.end_pos or 0)
 
     def node(self, made: s.Expr, *parts: Any) -> s.Expr:
-        """Note the height of a new expression; beyond the limit a number stands for it."""
+        """Note the height of a new expression; beyond the limit a name stands for it."""
         depth = 1 + max((self.depths.get(id(part), 0) for part in parts), default=0)
         if depth == MAX_DEPTH + 1:
             self.found.append(errors.TooDeep(made.span, "expressions are", MAX_DEPTH))
         if depth > MAX_DEPTH:
-            made, depth = s.Number(0, "0", span=made.span), MAX_DEPTH + 1
+            made, depth = _placeholder(made.span), MAX_DEPTH + 1
         self.depths[id(made)] = depth
         self.keep.append(made)
         return made
@@ -288,7 +293,7 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
         elif isinstance(callee, s.Number | s.Name):
             advice = "a product is written `a * b`"
         self.found.append(errors.NotCallable(callee.span, "called", reason, advice))
-        return self.node(s.Number(0, "0", span=span))
+        return self.node(_placeholder(span))
 
     # --------------------------------------------------------------------------- holes
 
@@ -321,4 +326,4 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
 
     def refuse_hole(self, span: Span, reason: str) -> s.Expr:
         self.found.append(errors.MalformedHole(span, reason))
-        return self.node(s.Number(0, "0", span=span))
+        return self.node(_placeholder(span))

@@ -11,7 +11,27 @@ from rnndsl.tree import GENERATED, KEYWORDS
 NOWHERE = Span("<random>", 0, 0)
 
 _NAMES = (
-    *(["a", "b", "x", "y", "h", "c", "D", "H", "_", "_1", "k2", "tanh", "linear", "inputs", "inf_", "exp", "nota"]),
+    *(
+        [
+            "a",
+            "b",
+            "x",
+            "y",
+            "h",
+            "c",
+            "D",
+            "H",
+            "_",
+            "_1",
+            "k2",
+            "tanh",
+            "linear",
+            "inputs",
+            "inf_",
+            "exp",
+            "nota",
+        ]
+    ),
     "a_rather_long_name_of_a_gate",  # long, so that lines must wrap
     "another_name_that_takes_much_of_a_line",
 )
@@ -27,7 +47,20 @@ def numbers() -> st.SearchStrategy[s.Expr]:
     def number(text: str) -> s.Number:
         return s.Number(int(text) if text.isdigit() else float(text), text, span=NOWHERE)
 
-    written = ["0", "1", "2", "007", "9223372036854775807", "0.50", "0.1", "1e-3", "2E5", "3.0e+2", "1e300", "inf"]
+    written = [
+        "0",
+        "1",
+        "2",
+        "007",
+        "9223372036854775807",
+        "0.50",
+        "0.1",
+        "1e-3",
+        "2E5",
+        "3.0e+2",
+        "1e300",
+        "inf",
+    ]
     return st.sampled_from([number(text) for text in written])
 
 
@@ -52,7 +85,9 @@ def expressions(max_leaves: int = 8) -> st.SearchStrategy[s.Expr]:
 def _compound(inner: st.SearchStrategy[s.Expr]) -> st.SearchStrategy[s.Expr]:
     arguments = _arguments(inner)
     some = st.lists(inner, min_size=1, max_size=3).map(tuple)
-    operators = st.sampled_from(["+", "-", "*", "/", "@", "**", "<", "<=", ">", ">=", "==", "!=", "and", "or"])
+    operators = st.sampled_from(
+        ["+", "-", "*", "/", "@", "**", "<", "<=", ">", ">=", "==", "!=", "and", "or"]
+    )
     holes = st.builds(lambda n, o: s.Hole(n, o, span=NOWHERE), st.just("") | names(), some)
     callees = _functions() | holes
     dims = st.none() | st.lists(inner, max_size=3).map(tuple)
