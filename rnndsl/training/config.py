@@ -73,6 +73,7 @@ class TrainConfig:
     eval_tokens: int | None = None  # at most so many tokens of the validation text
     patience: int | None = None  # validations without improvement before stopping early
     checkpoint_every: int | None = 200  # steps between checkpoints that no validation asks for
+    log_every: int = 20  # steps between records of the training loss
 
     seed: int = 0
     dtype: DtypeName = "float32"
@@ -103,6 +104,7 @@ FREE_ON_RESUME = frozenset(
         "seconds",
         "patience",
         "checkpoint_every",
+        "log_every",
         "threads",
         "device",
         "backend",
@@ -113,7 +115,16 @@ FREE_ON_RESUME = frozenset(
     }
 )
 
-_POSITIVE = ("hidden", "layers", "batch", "bptt", "min_count", "lr", "plateau_patience")
+_POSITIVE = (
+    "hidden",
+    "layers",
+    "batch",
+    "bptt",
+    "min_count",
+    "lr",
+    "plateau_patience",
+    "log_every",
+)
 _POSITIVE_OR_NONE = (
     "embedding",
     "epochs",

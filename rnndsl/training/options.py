@@ -63,6 +63,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("eval-every", int, "steps between validations"),
             Option("eval-tokens", int, "validate on at most so many tokens"),
             Option("checkpoint-every", int, "steps between checkpoints"),
+            Option("log-every", int, "steps between records of the training loss"),
         ),
     ),
     (

@@ -20,14 +20,11 @@ class Recorder:
     def step(self, run: Run, progress: Progress, validation: Validation | None) -> None:
         """After each step."""
 
-    def validation(self, run: Run, validation: Validation) -> None:
-        """After a validation that ends the run."""
+    def validation(self, run: Run, validation: Validation, loss: float | None = None) -> None:
+        """After a validation; ``loss`` is the step's, None where it is recorded already."""
 
     def end(self, run: Run) -> None:
         """After the last step."""
-
-
-LOG_EVERY = 20  # steps between the metrics' records of the training loss
 
 
 class FolderRecorder(Recorder):
@@ -42,7 +39,7 @@ class FolderRecorder(Recorder):
     def step(self, run: Run, progress: Progress, validation: Validation | None) -> None:
         step = progress.step
         every = run.config.checkpoint_every
-        if validation is None and step % LOG_EVERY == 0:
+        if validation is None and step % run.config.log_every == 0:
             self.metrics.append(
                 {
                     "step": step,
@@ -57,16 +54,17 @@ class FolderRecorder(Recorder):
                 }
             )
         if validation is not None:
-            self.validation(run, validation)
+            self.validation(run, validation, progress.loss)
         elif every is not None and step % every == 0:
             self.save(run)
 
-    def validation(self, run: Run, validation: Validation) -> None:
+    def validation(self, run: Run, validation: Validation, loss: float | None = None) -> None:
         position = run.position
         self.metrics.append(
             {
                 "step": validation.step,
                 "epoch": validation.epoch,
+                **({} if loss is None else {"loss": loss}),
                 "train_loss": validation.train_loss,
                 "valid_loss": validation.valid_loss,
                 "best_loss": position.best_loss,
