@@ -23,6 +23,7 @@ NOT_A_CELL_FILE = {
     "E0122": "a file of 250,000 bytes",
     "E0123": "writing, not reading",
     "E0130": "about error codes",
+    "E0227": "about sizes given when a cell is built",
 }
 _SECTION = re.compile(r"^## (\w+)\n+```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -231,7 +231,7 @@ def test_every_span_covers_its_own_text() -> None:
     text = "cell A(D):\n    y = f( a + b ,\n  c)  # note\n    return  (y) * k.c'\n"
     cell = parse(text).cells[0]
 
-    def of(node: object) -> str:
+    def of(node: s.Expr | s.Statement | s.Argument | s.CellDefinition) -> str:
         span = node.span
         assert span.file == NAME
         return text[span.start : span.end]
@@ -322,7 +322,18 @@ def nested(kind: str, depth: int) -> str:
     return f"cell A():\n    return {value}\n"
 
 
-KINDS = ["calls", "parentheses", "minus", "sum", "power", "not", "if", "attributes", "index", "holes"]
+KINDS = [
+    "calls",
+    "parentheses",
+    "minus",
+    "sum",
+    "power",
+    "not",
+    "if",
+    "attributes",
+    "index",
+    "holes",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -400,7 +411,12 @@ def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
 
 # ---------------------------------------------------------------------------- robustness
 
-_WORDS = ["cell", "space", "input", "state", "param", "frozen", "for", "in", "if", "elif", "else", "return", "or", "and", "not", "inf", "rnndsl", "from", "import", "A", "x", "h'", "0", "1.5", "..", ".", "(", ")", "[", "]", "?", ":", ",", "|", "=", "==", "<=", "+", "-", "*", "**", "/", "@", '"', "'", "#", "$", "é", "\n", "\n", "\t", "1.", ".5", "+=", "expr"] + ["\n    ", "\n        ", "\n", " ", "\r\n", "\0", "\x0c", "\u2028"]
+_TOKENS = """
+    cell space input state param frozen for in if elif else return or and not inf rnndsl from import
+    A x h' 0 1.5 .. . ( ) [ ] ? : , | = == <= + - * ** / @ " ' # $ é 1. .5 += expr
+"""
+_SPACES = ("\n", "\n    ", "\n        ", "\r\n", "\t", " ", "\0", "\x0c", "\u2028")
+_WORDS = (*_TOKENS.split(), *_SPACES)
 _GOOD = (
     "rnndsl 1\n# note\ncell A(D, n = 2):\n    input x: [D]\n    state h: [D] = 0\n"
     "    for l in 0..n:\n        y = f[D](x, h if l == 0, name = a)  # note\n"
