@@ -92,7 +92,8 @@ def load(path_or_name: str | Path, name: str | None = None) -> Cell:
 
     RnndslError when there is no such cell or file, and for all mistakes in the file.
     """
-    from rnndsl.loading import cells_of, read_source, stdlib_cell
+    from rnndsl.loading import cells_of, stdlib_cell
+    from rnndsl.reading import read_source
 
     text = str(path_or_name)
     if isinstance(path_or_name, Path) or text.endswith(".rnn") or "/" in text or "\\" in text:
@@ -130,7 +131,7 @@ def check(
 
     ``numbers`` replace defaults of the cell's numbers (of a text's cells that have them).
     """
-    from rnndsl.check import check_cell
+    from rnndsl.check import check_cell, merge
     from rnndsl.loading import cells_of
 
     if isinstance(cell, Cell):
@@ -140,9 +141,9 @@ def check(
         cells = cells_of(source, None)
     except RnndslError as error:
         return error.diagnostics
-    found: dict[Diagnostic, None] = {}
+    found: list[Diagnostic] = []
     for each in cells.values():
         known = {p.name for p in each.definition.parameters}
         mine = {k: v for k, v in (numbers or {}).items() if k in known}
-        found |= dict.fromkeys(check_cell(each, mine).diagnostics)
-    return tuple(found)
+        found += check_cell(each, mine).diagnostics
+    return merge(found)

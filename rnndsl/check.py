@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rnndsl import syntax
-from rnndsl.check_expr import evaluate_expression
+from rnndsl.check_expr import evaluate_expression, static_test
 from rnndsl.check_names import as_dim
 from rnndsl.check_scope import Poison, Ref, Scope, Shared, StopChecking
 from rnndsl.check_statements import run_cell
@@ -44,13 +44,21 @@ def is_warning(diagnostic: Diagnostic) -> bool:
     return diagnostic.level == "warning"
 
 
+def merge(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """One diagnostic for each mistake: a sub-cell's is found again wherever it is used."""
+    first: dict[tuple[str, Span | None], Diagnostic] = {}
+    for diagnostic in diagnostics:
+        first.setdefault((diagnostic.code, diagnostic.span), diagnostic)
+    return tuple(first.values())
+
+
 def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Checked:
     """Type every value of a cell, with its loops unrolled and sub-cells put in place.
 
     ``numbers`` replace the defaults of the cell's numbers and may fix dimensions.  Never
     raises for a mistake in the cell; time and memory are bounded.
     """
-    shared = Shared(evaluate_expression)
+    shared = Shared(evaluate_expression, static_test)
     scope = Scope(shared, cell)
     output: Ref | Poison | None = None
     try:
@@ -63,8 +71,9 @@ def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> 
         span = cell.definition.span
         shared.diagnostics[TooLarge(span, "expressions or cells are nested too deeply")] = None
     found = tuple(shared.diagnostics)
-    if cell.definition.is_space or any(not is_warning(d) for d in found):
-        return Checked(None, found)
+    errors = tuple(d for d in found if not is_warning(d))
+    if cell.definition.is_space or errors:
+        return Checked(None, errors or found)  # advice can wait until the mistakes are gone
     assert isinstance(output, Ref), "a cell without mistakes has an output"
     return Checked(_typed(scope, output), found)
 

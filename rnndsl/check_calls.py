@@ -113,13 +113,10 @@ def left_out(
         value = argument.value
         here, position = position, position + (not argument.name)
         if isinstance(value, syntax.Conditional) and value.orelse is None and allowed:
-            result = scope.evaluate(value.test)
-            if isinstance(result, Poison):
+            test = scope.test(value.test)
+            if test is None:
                 return None
-            if isinstance(result, (Ref, Instance, Dim)):
-                scope.report(NotStatic(value.test.span, "a condition"))
-                return None
-            if not result:
+            if not test:
                 continue
             argument = syntax.Argument(argument.name, value.value, span=argument.span)
         kept.append((here, argument))

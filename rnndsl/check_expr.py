@@ -8,7 +8,7 @@ from rnndsl.builtins import BUILTINS
 from rnndsl.check_calls import evaluate_call
 from rnndsl.check_cells import evaluate_cell_call
 from rnndsl.check_names import evaluate_attribute, evaluate_index, evaluate_name
-from rnndsl.check_scope import POISON, Instance, Poison, Ref, Result, Scope
+from rnndsl.check_scope import OPEN, POISON, Instance, Poison, Ref, Result, Scope
 from rnndsl.check_static import NotDecidable, StaticError, fold, static_binary, static_unary
 from rnndsl.dims import Dim
 from rnndsl.errors_check import BadNumber, HoleOutsideSpace, NotStatic, WrongArguments
@@ -124,11 +124,30 @@ def static_test(scope: Scope, test: syntax.Expr) -> bool | None:
     result = scope.evaluate(test)
     if isinstance(result, Poison):
         return None
-    if isinstance(result, (Ref, Instance, Dim)):
-        suggestion = "" if isinstance(result, Dim) else "`where(test, a, b)` chooses by values"
+    if isinstance(result, Dim) or _of_sizes(scope, result):
+        suggestion = "give the cell a number to decide by, such as `depth = 2`"
+        scope.report(NotStatic(test.span, "the condition", suggestion, OPEN))
+        return None
+    if isinstance(result, (Ref, Instance)):
+        suggestion = "`where(test, a, b)` chooses by values"
         scope.report(NotStatic(test.span, "a condition", suggestion))
         return None
     return bool(result)
+
+
+def _of_sizes(scope: Scope, result: Result) -> bool:
+    """Whether a value is made of axis lengths alone."""
+    if not isinstance(result, Ref):
+        return False
+    waiting = [result.index]
+    while waiting:
+        value = scope.shared.values[waiting.pop()]
+        if not value.operands and value.function not in ("number", "size"):
+            return False
+        if len(waiting) > 20:
+            return False
+        waiting += value.operands
+    return True
 
 
 def static_number(scope: Scope, expression: syntax.Expr, what: str) -> Static | None:

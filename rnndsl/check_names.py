@@ -114,7 +114,8 @@ def evaluate_index(scope: Scope, expression: syntax.Index) -> Result:
         if isinstance(number, Poison):
             return POISON
         if isinstance(number, bool) or not isinstance(number, int):
-            return scope.report(NotStatic(index.span, "what stands in brackets"))
+            reason = "must be a whole number that is known before the cell runs"
+            return scope.report(NotStatic(index.span, "an index", "", reason))
         numbers.append(number)
     owner, name, primed = _owner(scope, base)
     if owner is not None and name in owner.history:
@@ -136,7 +137,10 @@ def _iterations(owner: Scope, name: str, numbers: list[int]) -> str:
     made = sorted(owner.history[name])
     last = made[-1]
     if len(numbers) != len(last):
-        return f"`{name}` is made by {len(last)} loops, so it takes {len(last)} numbers"
+        loops = "one loop, so it takes one index"
+        if len(last) > 1:
+            loops = f"{len(last)} loops, so it takes {len(last)} indices"
+        return f"`{name}` is made by {loops}"
     shown = ", ".join(map(str, numbers))
     first_text, last_text = (", ".join(map(str, key)) for key in (made[0], last))
     return f"`{name}` has no value in iteration {shown}; so far {first_text} to {last_text}"

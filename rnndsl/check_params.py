@@ -92,7 +92,9 @@ def evaluate_init(scope: Scope, expression: syntax.Expr) -> Init | None:
         numbers.append(value)
     least = sum(default is None for _, default in record.arguments)
     if not least <= len(numbers) <= len(record.arguments):
-        message = f"`{name}` takes {least} to {len(record.arguments)} numbers, not {len(numbers)}"
+        most = len(record.arguments)
+        counts = f"{most}" if least == most else f"{least} to {most}"
+        message = f"`{name}` takes {counts} numbers, not {len(numbers)}"
         scope.report(WrongArguments(expression.span, message, record.signature))
         return None
     rest = [float(d) for _, d in record.arguments[len(numbers) :] if d is not None]

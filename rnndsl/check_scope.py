@@ -22,6 +22,7 @@ MOST_VALUES = 100_000  # values of one cell
 MOST_ITERATIONS = 4096  # of one loop
 MOST_STEPS = 500_000  # expressions read, loops unrolled
 MOST_ERRORS = 50  # after which checking stops
+OPEN = "depends on a dimension that has no number yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Shared:
     """What a cell and its sub-cells build together."""
 
     evaluator: Callable[[Scope, syntax.Expr], Result]
+    decider: Callable[[Scope, syntax.Expr], bool | None]
     values: list[TypedValue] = field(default_factory=list)
     params: dict[str, ParamSpec] = field(default_factory=dict)
     param_spans: dict[str, Span] = field(default_factory=dict)
@@ -131,7 +133,8 @@ class Scope:
         for parameter in self.cell.definition.parameters:
             value = self.bindings.get(parameter.name)
             if isinstance(value, (int, float, Dim)) and str(value) != parameter.name:
-                found.append(Binding(parameter.name, str(value), f"`{self.cell.name}`"))
+                origin = f"`{self.cell.name}({parameter.name} = {value})`"
+                found.append(Binding(parameter.name, str(value), origin))
         return tuple(found)
 
     # ------------------------------------------------------------------ values
@@ -140,6 +143,10 @@ class Scope:
         """The meaning of an expression; counts against the limit of steps."""
         self.spend(expression.span)
         return self.shared.evaluator(self, expression)
+
+    def test(self, condition: syntax.Expr) -> bool | None:
+        """A condition decided now; None after a reported mistake."""
+        return self.shared.decider(self, condition)
 
     def spend(self, span: Span) -> None:
         """Count one step; stops when there were too many."""

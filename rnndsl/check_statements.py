@@ -8,6 +8,7 @@ from rnndsl.check_expr import static_number, static_test
 from rnndsl.check_params import evaluate_init, make_param
 from rnndsl.check_scope import (
     MOST_ITERATIONS,
+    OPEN,
     POISON,
     Bound,
     Instance,
@@ -322,7 +323,8 @@ def _for(
     for expression in (statement.start, statement.stop):
         bound = static_number(scope, expression, "the bound of a loop")
         if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int)):
-            scope.report(NotStatic(expression.span, "the bound of a loop, a whole number,"))
+            reason = OPEN if isinstance(bound, Dim) else "must be a whole number"
+            scope.report(NotStatic(expression.span, "the bound of a loop", "", reason))
             bound = None
         bounds.append(bound)
     start, stop = bounds

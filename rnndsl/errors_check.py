@@ -151,10 +151,11 @@ class UnsolvedDimension(Diagnostic):
 class NotStatic(Diagnostic):
     code = "E0215"
     title = "not known before the cell runs"
-    label = "{what} must be made of numbers and dimensions alone"
+    label = "{what} {reason}"
     help = "{suggestion}"
     what: str
     suggestion: str = ""
+    reason: str = "must be made of numbers and dimensions alone"
 
 
 @dataclass(frozen=True)

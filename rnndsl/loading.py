@@ -12,11 +12,11 @@ from rnndsl.cell import Cell, list_cells
 from rnndsl.diagnostics import Diagnostic, Related, RnndslError, did_you_mean
 from rnndsl.errors_check import CellRecursion, DefinedTwice, ImportProblem, UnknownCell
 from rnndsl.parser import parse_file
+from rnndsl.reading import read_source
 from rnndsl.source import Source, Span
 
 STDLIB = Path(__file__).with_name("stdlib")
 MOST_FILES = 100
-MOST_BYTES = 1_000_000
 
 
 @dataclass(slots=True)
@@ -25,25 +25,7 @@ class _Reading:
 
     files: dict[Path, Mapping[str, Cell]] = field(default_factory=dict)
     open: list[Path] = field(default_factory=list)
-
-
-def read_source(path: Path) -> Source:
-    """The text of a file; RnndslError when it cannot be read as UTF-8 text."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise RnndslError(ImportProblem(None, f"{path} is larger than {MOST_BYTES} bytes"))
-        data = path.read_bytes() if path.is_file() else None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a file name"
-        raise RnndslError(ImportProblem(None, f"cannot read {path}: {reason.lower()}")) from None
-    if data is None:
-        raise RnndslError(ImportProblem(None, f"{path} is not a file"))
-    try:
-        return Source(str(path), data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        place = data[: error.start].count(b"\n") + 1
-        message = f"{path} is not UTF-8 text: line {place} has a byte that cannot be read"
-        raise RnndslError(ImportProblem(None, message)) from None
+    sources: list[Source] = field(default_factory=list)
 
 
 def cells_of(source: Source, path: Path | None) -> Mapping[str, Cell]:
@@ -56,6 +38,7 @@ def cells_of(source: Source, path: Path | None) -> Mapping[str, Cell]:
 
 
 def _cells_of(source: Source, path: Path | None, reading: _Reading) -> Mapping[str, Cell]:
+    reading.sources.append(source)
     file = parse_file(source)
     found: list[Diagnostic] = []
     known: dict[str, Cell] = {}
@@ -79,17 +62,21 @@ def _cells_of(source: Source, path: Path | None, reading: _Reading) -> Mapping[s
         other = definitions.get(definition.name)
         span = other.span if other else imported.get(definition.name)
         if span is not None:
-            related = (Related(_head(span), "defined here"),)
-            found.append(DefinedTwice(_head(definition.span), definition.name, related=related))
+            related = (Related(_head(span, source), "defined here"),)
+            found.append(
+                DefinedTwice(_head(definition.span, source), definition.name, related=related)
+            )
         definitions.setdefault(definition.name, definition)
     made = _build(source, definitions, known, imported, found)
     if found:
-        raise RnndslError(found, source)
+        raise RnndslError(found, reading.sources)
     return made
 
 
-def _head(span: Span) -> Span:
-    return Span(span.file, span.start, min(span.end, span.start + 40))
+def _head(span: Span, source: Source) -> Span:
+    """The first line of a definition."""
+    line_end = source.text.find("\n", span.start, span.end)
+    return Span(span.file, span.start, span.end if line_end < 0 else line_end)
 
 
 def _import(
@@ -173,7 +160,7 @@ def _build(
             elif wanted in imported:
                 cell = None  # its import failed, and that was said
             else:
-                cell = _standard(wanted, source)
+                cell = _standard(wanted)
                 if cell is None:
                     close = did_you_mean(wanted, [*definitions, *known, *stdlib_names()])
                     found.append(UnknownCell(use.cell.span, wanted, "", close))
@@ -184,7 +171,7 @@ def _build(
         return made.get(name)
 
     for name, definition in definitions.items():
-        build(name, (), _head(definition.span))
+        build(name, (), _head(definition.span, source))
     return {name: made[name] for name in definitions if name in made}
 
 
@@ -210,12 +197,10 @@ def _key(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()
 
 
-def _standard(name: str, source: Source) -> Cell | None:
-    """A standard cell by its file's or its own name, but not while that file itself is read."""
-    for path in sorted(STDLIB.glob("*.rnn")):
-        if _key(path.stem) == _key(name) and str(path) != source.name:
-            return _stdlib(path.stem)
-    return None
+def _standard(name: str) -> Cell | None:
+    """A standard cell by its file's name or its own; None when there is none."""
+    stems = {_key(stem): stem for stem in list_cells()}
+    return _stdlib(stems[_key(name)]) if _key(name) in stems else None
 
 
 @cache
@@ -227,14 +212,14 @@ def stdlib_names() -> tuple[str, ...]:
 @cache
 def _stdlib(stem: str) -> Cell:
     path = STDLIB / f"{stem}.rnn"
-    source = Source(str(path), path.read_text(encoding="utf-8"))
+    source = Source(f"stdlib/{stem}.rnn", path.read_text(encoding="utf-8"))
     return list(cells_of(source, path).values())[-1]
 
 
 def stdlib_cell(name: str) -> Cell:
     """A standard cell by name; RnndslError with a suggestion for an unknown one."""
-    for stem in list_cells():
-        if _key(stem) == _key(name):
-            return _stdlib(stem)
+    cell = _standard(name)
+    if cell is not None:
+        return cell
     close = did_you_mean(name, list_cells())
     raise RnndslError(UnknownCell(None, name, " in the standard library", close))

@@ -35,14 +35,15 @@ def run(args: argparse.Namespace) -> int:
 
 def check_file(path: Path) -> tuple[Sequence[Diagnostic], Sequence[Source]]:
     """All mistakes and warnings of a file's cells, and the texts that they point into."""
-    from rnndsl.check import check_cell
-    from rnndsl.loading import cells_of, read_source
+    from rnndsl.check import check_cell, merge
+    from rnndsl.loading import cells_of
+    from rnndsl.reading import read_source
 
     try:
         cells = cells_of(read_source(path), path).values()
     except RnndslError as error:
         return error.diagnostics, error.sources
-    found = dict.fromkeys(d for cell in cells for d in check_cell(cell).diagnostics)
+    found = merge(d for cell in cells for d in check_cell(cell).diagnostics)
     sources = {source.name: source for cell in cells for source in cell.sources()}
     in_order = sorted(found, key=lambda d: (d.span.file, d.span.start) if d.span else ("", 0))
     return in_order, tuple(sources.values())
