@@ -1,0 +1,199 @@
+"""A plan as one TensorIR function: a whole sequence, any number of steps and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tvm import tirx
+
+from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.layout import BLOCK_ROWS, layout
+from rnndsl.backends.tvm.lower_loops import VECTOR_BYTES, each_element
+from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
+from rnndsl.backends.tvm.lower_values import Block, Values
+from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
+from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, schedule
+from rnndsl.backends.tvm.signature import Signature
+from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
+from rnndsl.compiler.ir import LeafRole, ResultRole
+from rnndsl.compiler.plan import Plan, StageKind
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A lowered plan: the function, and how it is called."""
+
+    function: tirx.PrimFunc
+    signature: Signature
+
+    def script(self) -> str:
+        """The function as TVM script."""
+        return str(self.function.script())
+
+
+def lower(plan: Plan, dtype: str = "float32", symbol: str = "sequence") -> Kernel:
+    """The kernel of a plan over a bound graph.
+
+    ``dtype`` is float32 or float64.  Raises RnndslError for a node without a lowering.
+    """
+    steps = schedule(plan)
+    values = Values(plan.graph, steps, layout(steps, plan.graph), dtype)
+    body = _Body(values, steps, plan.reverse).statements()
+    # Last, when every weight has been asked for.
+    whole = tir.sequence([*values.declarations, body]) or tirx.Evaluate(tir.index(0))
+    function = tirx.PrimFunc(values.arguments(), whole)
+    function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
+    return Kernel(function, values.signature(symbol))
+
+
+class _Body:
+    """The statements of a kernel."""
+
+    def __init__(self, values: Values, schedule: Schedule, reverse: bool) -> None:
+        self.values, self.schedule, self.reverse = values, schedule, reverse
+        self.graph = values.graph
+        self.width = VECTOR_BYTES // values.itemsize
+        self.once = Block(1, tir.index(0), tir.index(0))
+
+    def statements(self) -> Stmt | None:
+        """What is shared first, then stage by stage, then totals and delayed states."""
+        return tir.sequence(
+            [
+                *(self._clear(value) for value in self.schedule.totals),
+                *(self._step(step, self.once) for step in self.schedule.before),
+                *(self._stage(stage) for stage in self.schedule.stages),
+                *(self._step(step, self.once) for step in self.schedule.after),
+                *(self._total(k) for k in range(len(self.values.totals))),
+                *(
+                    self._last_delayed(name)
+                    for stage in self.schedule.stages
+                    if stage.kind is StageKind.PARALLEL
+                    for name in stage.states
+                ),
+            ]
+        )
+
+    def _step(self, step: Step, block: Block, held: Held = frozenset()) -> Stmt | None:
+        return lower_step(self.values, step, block, held, self.reverse)
+
+    def _copy(
+        self, block: Block, sizes: Sizes, read: Read, store: Callable[[Expr, Indices, Expr], Stmt]
+    ) -> Stmt | None:
+        return each_element(
+            block.count, sizes, self.width, lambda row, at: store(row, at, read(row, at))
+        )
+
+    # ------------------------------------------------------------------ stages
+
+    def _stage(self, stage: StageSteps) -> Stmt | None:
+        if stage.kind is StageKind.PARALLEL:
+            rows = self.values.rows
+            return self._blocks(rows, lambda first, n: self._rows_of(stage, Block(n, first, first)))
+        values = self.values
+
+        def at_time(step: Expr) -> Stmt | None:
+            time = values.steps - 1 - step if self.reverse else step
+            return self._blocks(
+                values.batch,
+                lambda first, n: self._rows_of(
+                    stage, Block(n, time * values.batch + first, first), frozenset(stage.states)
+                ),
+            )
+
+        return tir.loop(values.steps, at_time, "t")
+
+    def _blocks(self, rows: Expr, body: Callable[[Expr, Expr], Stmt | None]) -> Stmt | None:
+        """``body(first, count)`` for blocks of rows, in the order of time."""
+        size = tir.index(BLOCK_ROWS)
+        count = tirx.floordiv(rows + (BLOCK_ROWS - 1), size)
+
+        def one(block: Expr) -> Stmt | None:
+            number = count - 1 - block if self.reverse else block
+            first, named = tir.bind("first", number * size, tir.INDEX)
+            length, counted = tir.bind("rows", tirx.min(size, rows - first), tir.INDEX)
+            inner = body(first, length)
+            return None if inner is None else tir.sequence([named, counted, inner])
+
+        return tir.loop(count, one, "block")
+
+    def _rows_of(self, stage: StageSteps, block: Block, held: Held = frozenset()) -> Stmt | None:
+        return tir.sequence(
+            [
+                *(self._step(step, block, held) for step in stage.steps),
+                *(self._output(name, value, block, held) for name, value in _pairs(stage)),
+                *(self._advance(stage, block, held) if held else ()),
+            ]
+        )
+
+    def _output(self, name: str, value: int, block: Block, held: Held) -> Stmt | None:
+        rows = self.values.output_rows(name)
+        return self._copy(
+            block,
+            self.graph.type_of(value).sizes,
+            self.values.read(value, block, held),
+            lambda row, at, element: tir.store(rows, (block.base + row, *at), element),
+        )
+
+    def _advance(self, stage: StageSteps, block: Block, held: Held) -> list[Stmt | None]:
+        """The carried states take their next values, those read from states first aside."""
+        values, aside, moves = self.values, list[Stmt | None](), list[Stmt | None]()
+        for name in stage.states:
+            leaf = self.graph.leaf_index(name, LeafRole.STATE)
+            result, sizes = next_value(values, name), self.graph.type_of(leaf).sizes
+            if result == leaf:
+                continue
+            read = values.read(result, block, held)
+            if name in stage.swapped:
+                aside.append(self._copy(block, sizes, read, _writer(values, name, block)))
+                read = values.load(name, block)
+            moves.append(self._copy(block, sizes, read, _state_writer(values.state(name), block)))
+        return aside + moves
+
+    # ------------------------------------------------------------------ what is shared
+
+    def _clear(self, value: int) -> Stmt | None:
+        zero = tir.number(0, self.values.dtype)
+        return self._copy(
+            self.once,
+            self.graph.type_of(value).sizes,
+            lambda row, at: zero,
+            lambda row, at, element: self.values.write(value, self.once, row, at, element),
+        )
+
+    def _total(self, position: int) -> Stmt | None:
+        result = self.values.totals[position]
+        buffer, read = self.values.total(position), self.values.read(result.value, self.once)
+        if result.role is ResultRole.SUM and not self.schedule.is_late(result.value):
+            # A value that does not change over time, once for each step.
+            steps, one = tirx.Cast(self.values.dtype, self.values.steps), read
+            read = lambda row, at: one(row, at) * steps
+        sizes = self.graph.type_of(result.value).sizes
+        return self._copy(
+            self.once, sizes, read, lambda row, at, element: tir.store(buffer, at, element)
+        )
+
+    def _last_delayed(self, name: str) -> Stmt | None:
+        """A delayed state after the sequence: its result at the last step."""
+        values = self.values
+        base = tir.index(0) if self.reverse else values.rows - values.batch
+        block = Block(values.batch, base, tir.index(0))
+        leaf = self.graph.leaf_index(name, LeafRole.STATE)
+        return self._copy(
+            block,
+            self.graph.type_of(leaf).sizes,
+            values.read(next_value(values, name), block),
+            _state_writer(values.state(name), block),
+        )
+
+
+def _pairs(stage: StageSteps) -> list[tuple[str, int]]:
+    return [(result.name, result.value) for result in stage.copies]
+
+
+def _writer(values: Values, key: str, block: Block) -> Callable[[Expr, Indices, Expr], Stmt]:
+    return lambda row, at, element: values.write(key, block, row, at, element)
+
+
+def _state_writer(state: Buffer, block: Block) -> Callable[[Expr, Indices, Expr], Stmt]:
+    return lambda row, at, element: tir.store(state, (block.first + row, *at), element)

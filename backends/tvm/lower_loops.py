@@ -1,0 +1,302 @@
+"""Ops that need a loop nest of their own: reductions, running values and data movement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from tvm import tirx
+
+from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_term
+from rnndsl.backends.tvm.lower_scalar import larger
+from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
+from rnndsl.backends.tvm.tir import Expr, Extent, Scope, Stmt
+from rnndsl.compiler.ir import AttrValue, Node
+from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
+
+VECTOR_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One node where it is computed: for ``rows`` examples, read and written by index."""
+
+    node: Node
+    sizes: tuple[Sizes, ...]  # of the operands
+    reads: tuple[Read, ...]
+    current: Read  # what the result holds already
+    write: Callable[[Expr, Indices, Expr], Stmt]
+    rows: Extent
+    dtype: str
+
+    @property
+    def out(self) -> Sizes:
+        return self.node.type.sizes
+
+    @property
+    def attrs(self) -> dict[str, AttrValue]:
+        return dict(self.node.attrs)
+
+    @property
+    def width(self) -> int:
+        """Elements of one vector register."""
+        return VECTOR_BYTES // (8 if self.dtype == "float64" else 4)
+
+    def zero(self) -> Expr:
+        return tir.number(0, self.dtype)
+
+
+def each_vector(
+    rows: Extent, sizes: Sizes, width: int, body: Callable[[Expr, Indices, Scope], Stmt | None]
+) -> Stmt | None:
+    """``body`` for every row and element, the last axis in vectors, with their registers."""
+    outer, last = (sizes[:-1], sizes[-1]) if sizes else ((), 1)
+
+    def line(row: Expr, at: Indices) -> Stmt | None:
+        return tir.lanes(last, width, lambda i, scope: body(row, (*at, i) if sizes else (), scope))
+
+    return tir.loop(rows, lambda row: tir.nest(outer, lambda at: line(row, at), "abcdef"), "row")
+
+
+def each_element(
+    rows: Extent, sizes: Sizes, width: int, body: Callable[[Expr, Indices], Stmt | None]
+) -> Stmt | None:
+    """``body`` for every row and element, the last axis in vectors."""
+    return each_vector(rows, sizes, width, lambda row, at, scope: body(row, at))
+
+
+def _put(place: Indices, axis: int, value: Expr) -> Indices:
+    return (*place[:axis], value, *place[axis + 1 :])
+
+
+def _resize(sizes: Sizes, axis: int, size: int) -> Sizes:
+    return (*sizes[:axis], size, *sizes[axis + 1 :])
+
+
+def copy(
+    site: Site, read: Read, sizes: Sizes, axis: int = 0, start: int = 0, origin: int = 0
+) -> Stmt | None:
+    """Copy a block of ``sizes``, from ``origin`` of ``read`` to ``start`` of the result."""
+
+    def element(row: Expr, place: Indices) -> Stmt:
+        if not sizes:
+            return site.write(row, (), read(row, ()))
+        value = read(row, _put(place, axis, place[axis] + origin))
+        return site.write(row, _put(place, axis, place[axis] + start), value)
+
+    return each_element(site.rows, sizes, site.width, element)
+
+
+def _fill(site: Site, sizes: Sizes, axis: int = 0, start: int = 0) -> Stmt | None:
+    return copy(site, lambda row, place: site.zero(), sizes, axis, start)
+
+
+def _concat(site: Site) -> Stmt | None:
+    axis, start, parts = int_attr(site.attrs, "axis"), 0, []
+    for read, sizes in zip(site.reads, site.sizes, strict=True):
+        parts.append(copy(site, read, sizes, axis, start))
+        start += sizes[axis]
+    return tir.sequence(parts)
+
+
+def _pad(site: Site) -> Stmt | None:
+    axis, (sizes,) = int_attr(site.attrs, "axis"), site.sizes
+    before, after = (int(d) for d in dims_attr(site.attrs, "bounds"))
+    return tir.sequence(
+        [
+            _fill(site, _resize(sizes, axis, before), axis),
+            copy(site, site.reads[0], sizes, axis, before),
+            _fill(site, _resize(sizes, axis, after), axis, before + sizes[axis]),
+        ]
+    )
+
+
+def _roll(site: Site) -> Stmt | None:
+    axis, (sizes,) = int_attr(site.attrs, "axis"), site.sizes
+    size = sizes[axis]
+    shift = int_attr(site.attrs, "shift") % size
+    return tir.sequence(
+        [
+            copy(site, site.reads[0], _resize(sizes, axis, size - shift), axis, start=shift),
+            copy(site, site.reads[0], _resize(sizes, axis, shift), axis, origin=size - shift),
+        ]
+    )
+
+
+def index_runs(indices: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Indices as runs ``(first, stride, count)``, each with a constant stride that is not 0."""
+    runs: list[tuple[int, int, int]] = []
+    at = 0
+    while at < len(indices):
+        stop, stride = at + 1, 1
+        if stop < len(indices) and indices[stop] != indices[at]:
+            stride = indices[stop] - indices[at]
+            while stop < len(indices) and indices[stop] - indices[stop - 1] == stride:
+                stop += 1
+        runs.append((indices[at], stride, stop - at))
+        at = stop
+    return runs
+
+
+def _gather(site: Site) -> Stmt | None:
+    axis, (sizes,), (read,) = int_attr(site.attrs, "axis"), site.sizes, site.reads
+    parts, start = [], 0
+    for first, stride, count in index_runs(ints_attr(site.attrs, "indices")):
+
+        def element(
+            row: Expr, at: Indices, first: int = first, stride: int = stride, start: int = start
+        ) -> Stmt:
+            value = read(row, _put(at, axis, at[axis] * stride + first))
+            return site.write(row, _put(at, axis, at[axis] + start), value)
+
+        parts.append(each_element(site.rows, _resize(sizes, axis, count), site.width, element))
+        start += count
+    return tir.sequence(parts)
+
+
+def _scatter_add(site: Site) -> Stmt | None:
+    axis, (sizes,), (read,) = int_attr(site.attrs, "axis"), site.sizes, site.reads
+    parts, start = [_fill(site, site.out)], 0
+    for first, stride, count in index_runs(ints_attr(site.attrs, "indices")):
+
+        def element(
+            row: Expr, at: Indices, first: int = first, stride: int = stride, start: int = start
+        ) -> Stmt:
+            target = _put(at, axis, at[axis] * stride + first)
+            value = read(row, _put(at, axis, at[axis] + start))
+            return site.write(row, target, site.current(row, target) + value)
+
+        parts.append(each_element(site.rows, _resize(sizes, axis, count), site.width, element))
+        start += count
+    return tir.sequence(parts)
+
+
+def _reduce(combine: Callable[[Expr, Expr], Expr], neutral: float) -> Callable[[Site], Stmt | None]:
+    def lower(site: Site) -> Stmt | None:
+        axis, (sizes,), (read,) = int_attr(site.attrs, "axis"), site.sizes, site.reads
+        last = axis == len(sizes) - 1
+        tile = site.width
+
+        def term(row: Expr, out: Indices, over: Indices) -> Expr:
+            place = (*out[:-2], out[-2] * tile + out[-1]) if out else ()
+            return read(row, (*place[:axis], *over, *place[axis:]))
+
+        fold = Fold(
+            site.rows,
+            site.out,
+            (sizes[axis],),
+            term,
+            site.write,
+            combine,
+            tir.number(neutral, site.dtype),
+            site.dtype,
+        )
+        return by_term(fold, site.width) if last or not site.out else by_output(fold, tile)
+
+    return lower
+
+
+def _along(site: Site, body: Callable[[Expr, Indices, int], Stmt | None]) -> Stmt | None:
+    """``body(row, place, axis)`` for every place of the operand with its axis left out."""
+    axis, (sizes,) = int_attr(site.attrs, "axis"), site.sizes
+    others = sizes[:axis] + sizes[axis + 1 :]
+    return tir.loop(
+        site.rows, lambda row: tir.nest(others, lambda o: body(row, o, axis), "abcdef"), "row"
+    )
+
+
+def _running(combine: Callable[[Expr, Expr], Expr]) -> Callable[[Site], Stmt | None]:
+    def lower(site: Site) -> Stmt | None:
+        reverse = bool(site.attrs.get("reverse", False))
+
+        def line(row: Expr, others: Indices, axis: int) -> Stmt | None:
+            size = site.sizes[0][axis]
+
+            def at(k: Expr) -> Indices:
+                return (*others[:axis], (size - 1) - k if reverse else k, *others[axis:])
+
+            def advance(k: Expr) -> Stmt:
+                total = combine(site.current(row, at(k - 1)), site.reads[0](row, at(k)))
+                return site.write(row, at(k), total)
+
+            first = at(tir.index(0))
+            return tir.sequence(
+                [
+                    site.write(row, first, site.reads[0](row, first)),
+                    tir.loop(size, advance, "k", start=1),
+                ]
+            )
+
+        return _along(site, line)
+
+    return lower
+
+
+def _argmax(site: Site) -> Stmt | None:
+    def line(row: Expr, others: Indices, axis: int) -> Stmt | None:
+        best, declared = tir.registers((2,), site.dtype, "best")
+        value, where = (tir.index(0),), (tir.index(1),)
+
+        def read(k: Expr) -> Expr:
+            return site.reads[0](row, (*others[:axis], k, *others[axis:]))
+
+        def advance(k: Expr) -> Stmt | None:
+            found, named = tir.bind("found", read(k), site.dtype)
+            held = tir.load(best, value)
+            # As in NumPy, the first that is not a number counts as the largest.
+            unordered = tirx.And(tirx.isnan(found), tirx.Not(tirx.isnan(held)))
+            replace = tir.sequence(
+                [
+                    tir.store(best, value, found),
+                    tir.store(best, where, tirx.Cast(site.dtype, k)),
+                ]
+            )
+            return tir.sequence(
+                [named, tirx.IfThenElse(tirx.Or(found > held, unordered), replace, None)]
+            )
+
+        return tir.sequence(
+            [
+                declared,
+                tir.store(best, value, read(tir.index(0))),
+                tir.store(best, where, site.zero()),
+                tir.loop(site.sizes[0][axis], advance, "k", start=1),
+                site.write(row, others, tir.load(best, where)),
+            ]
+        )
+
+    return _along(site, line)
+
+
+def _batch_sum(site: Site) -> Stmt | None:
+    tile = site.width
+
+    def term(row: Expr, out: Indices, over: Indices) -> Expr:
+        place = (*out[:-2], out[-2] * tile + out[-1]) if out else ()
+        return site.reads[0](over[0], place)
+
+    fold = Fold(
+        1, site.out, (site.rows,), term, adding(site), lambda a, b: a + b, site.zero(), site.dtype
+    )
+    return by_output(fold, tile) if site.out else by_term(fold, tile)
+
+
+def adding(site: Site) -> Callable[[Expr, Indices, Expr], Stmt]:
+    """Writes that add to what the result holds."""
+    return lambda row, place, value: site.write(row, place, site.current(row, place) + value)
+
+
+LOOPS: Mapping[str, Callable[[Site], Stmt | None]] = {
+    "reduce_sum": _reduce(lambda a, b: a + b, 0.0),
+    "reduce_max": _reduce(larger, float("-inf")),
+    "argmax": _argmax,
+    "cumsum": _running(lambda a, b: a + b),
+    "cummax": _running(larger),
+    "concat": _concat,
+    "pad": _pad,
+    "gather": _gather,
+    "scatter_add": _scatter_add,
+    "roll": _roll,
+    "batch_sum": _batch_sum,
+}

@@ -1,0 +1,201 @@
+"""The buffers of a kernel, and the reading and writing of graph values in them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.layout import BLOCK_ROWS, Key, Layout, display_name
+from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read
+from rnndsl.backends.tvm.schedule import Schedule, Storage
+from rnndsl.backends.tvm.signature import Packing, Shape, Signature, Stream, Weight
+from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
+from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows worked on together: ``count`` of them, the first at ``base`` of the streams
+    [T * B, ...] and at ``first`` of the states [B, ...]."""
+
+    count: Extent
+    base: Expr
+    first: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class _Argument:
+    stream: Stream
+    buffer: Buffer
+
+
+class Values:
+    """The values of one graph in the buffers of one kernel."""
+
+    def __init__(self, graph: Graph, schedule: Schedule, layout: Layout, dtype: str) -> None:
+        self.graph, self.schedule, self.dtype = graph, schedule, dtype
+        self.itemsize = 8 if dtype == "float64" else 4
+        self.steps, self.batch = tir.length("steps"), tir.length("batch")
+        self.rows = self.steps * self.batch
+        self.declarations: list[Stmt] = []
+        self._weights: dict[tuple[str, Packing | None], tuple[Weight, Buffer]] = {}
+        self._layout = layout
+        self._make_arguments()
+        self._make_memory()
+
+    # ------------------------------------------------------------------ arguments
+
+    def _make_arguments(self) -> None:
+        sequence, batch = (self.steps, self.batch), (self.batch,)
+        graph = self.graph
+
+        def of_leaf(leaf: Leaf, lead: tuple[Expr, ...]) -> _Argument:
+            return self._argument(leaf.name, leaf.type.sizes, lead)
+
+        def of_result(result: Result, lead: tuple[Expr, ...], suffix: str = "") -> _Argument:
+            shape = graph.type_of(result.value).sizes
+            return self._argument(result.name, shape, lead, suffix)
+
+        self._inputs = [of_leaf(leaf, sequence) for leaf in graph.leaves_of(LeafRole.INPUT)]
+        self._states = [of_leaf(leaf, batch) for leaf in graph.leaves_of(LeafRole.STATE)]
+        self._outputs = [of_result(r, sequence) for r in graph.results_of(ResultRole.OUTPUT)]
+        self.totals = [r for r in graph.results if r.role in (ResultRole.SUM, ResultRole.VALUE)]
+        self._totals = [of_result(r, (), "_total") for r in self.totals]
+        self._input_rows = {a.stream.name: self._as_rows(a) for a in self._inputs}
+        self._output_rows = {a.stream.name: self._as_rows(a) for a in self._outputs}
+        self._state_buffers = {a.stream.name: a.buffer for a in self._states}
+        workspace = self._layout.workspace
+        size = self.rows * workspace.per_row + workspace.fixed
+        self._workspace = tir.argument("workspace", (size,), self.dtype, self.itemsize)
+
+    def _argument(
+        self, name: str, shape: Shape, lead: tuple[Expr, ...], suffix: str = ""
+    ) -> _Argument:
+        buffer = tir.argument(plain(name) + suffix, (*lead, *shape), self.dtype, self.itemsize)
+        return _Argument(Stream(name, shape), buffer)
+
+    def _as_rows(self, argument: _Argument) -> Buffer:
+        """A stream [T, B, *shape] as [T * B, *shape]."""
+        return self._view(
+            argument.buffer,
+            plain(argument.stream.name) + "_rows",
+            (self.rows, *argument.stream.shape),
+            tir.index(0),
+        )
+
+    def _view(self, base: Buffer, name: str, shape: tuple[Extent, ...], offset: Expr) -> Buffer:
+        buffer, declared = tir.view_of(base, name, shape, self.dtype, self.itemsize, offset)
+        self.declarations.append(declared)
+        return buffer
+
+    def weight(self, leaf: Leaf, packing: Packing | None) -> Buffer:
+        """The argument that holds a parameter in a layout."""
+        key = (leaf.name, packing)
+        if key not in self._weights:
+            taken = {weight.name for weight, _ in self._weights.values()}
+            name, count = leaf.name, 1
+            while name in taken:
+                count += 1
+                name = f"{leaf.name}.{count}"
+            weight = Weight(name, leaf.name, leaf.type.sizes, packing)
+            buffer = tir.argument(plain(name), weight.shape, self.dtype, self.itemsize)
+            self._weights[key] = weight, buffer
+        return self._weights[key][1]
+
+    def arguments(self) -> list[Buffer]:
+        """All arguments in the order of the signature, once every weight has been asked for."""
+        weights = [buffer for _, buffer in self._weights.values()]
+        lists = (self._states, self._outputs, self._totals)
+        rest = [a.buffer for arguments in lists for a in arguments]
+        return [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
+
+    def signature(self, symbol: str) -> Signature:
+        """How the kernel is called, once every weight has been asked for."""
+        return Signature(
+            symbol,
+            self.dtype,
+            tuple(a.stream for a in self._inputs),
+            tuple(weight for weight, _ in self._weights.values()),
+            tuple(a.stream for a in self._states),
+            tuple(a.stream for a in self._outputs),
+            tuple(a.stream for a in self._totals),
+            self._layout.workspace,
+        )
+
+    # ------------------------------------------------------------------ memory
+
+    def _make_memory(self) -> None:
+        fixed = self._layout.workspace.fixed
+        self._memory: dict[Key, tuple[Storage, Buffer]] = {}
+        for key, slot in self._layout.slots.items():
+            lead: tuple[Extent, ...] = ()
+            offset = tir.index(slot.offset)
+            if slot.storage is Storage.BLOCK:
+                lead = (BLOCK_ROWS,)
+            elif slot.storage is Storage.STREAM:
+                lead, offset = (self.rows,), self.rows * slot.offset + fixed
+            name = plain(display_name(self.graph, key))
+            buffer = self._view(self._workspace, name, (*lead, *slot.shape), offset)
+            self._memory[key] = slot.storage, buffer
+        for value, output in self.schedule.outputs.items():
+            self._memory[value] = Storage.OUTPUT, self._output_rows[output]
+
+    def place(self, key: Key, block: Block, row: Expr, at: Indices) -> tuple[Buffer, Indices]:
+        """The buffer and indices of an element of a value with memory."""
+        storage, buffer = self._memory[key]
+        if storage is Storage.SHARED:
+            return buffer, at
+        return buffer, ((row if storage is Storage.BLOCK else block.base + row), *at)
+
+    def has_memory(self, key: Key) -> bool:
+        return key in self._memory
+
+    def write(self, key: Key, block: Block, row: Expr, at: Indices, value: Expr) -> Stmt:
+        """Store an element of a value."""
+        return tir.store(*self.place(key, block, row, at), value)
+
+    def load(self, key: Key, block: Block) -> Read:
+        """Reads a value from its memory."""
+        return lambda row, at: tir.load(*self.place(key, block, row, at))
+
+    def state(self, name: str) -> Buffer:
+        """The caller's array of a state, [B, *shape]."""
+        return self._state_buffers[name]
+
+    def output_rows(self, name: str) -> Buffer:
+        """The caller's array of an output, as [T * B, *shape]."""
+        return self._output_rows[name]
+
+    def total(self, position: int) -> Buffer:
+        """The caller's array of a shared result."""
+        return self._totals[position].buffer
+
+    def read(self, value: int, block: Block, held: frozenset[str] = frozenset()) -> Read:
+        """Reads a value of the graph; ``held`` are the states carried by the present scan."""
+        found = self.graph.definition(value)
+        if isinstance(found, Leaf):
+            return self._read_leaf(value, found, block, held)
+        if found.op in CONSTANTS:
+            return CONSTANTS[found.op](found, self.dtype)
+        if found.op in VIEWS:
+            operand = found.operands[0]
+            sizes = self.graph.type_of(operand).sizes
+            return VIEWS[found.op](found, sizes, self.read(operand, block, held), self.dtype)
+        return self.load(value, block)
+
+    def _read_leaf(self, value: int, leaf: Leaf, block: Block, held: frozenset[str]) -> Read:
+        if leaf.role is LeafRole.PARAM:
+            return lambda row, at: tir.load(self.weight(leaf, None), at)
+        if leaf.role is LeafRole.INPUT:
+            rows = self._input_rows[leaf.name]
+            return lambda row, at: tir.load(rows, (block.base + row, *at))
+        if leaf.name in held:
+            state = self.state(leaf.name)
+            return lambda row, at: tir.load(state, (block.first + row, *at))
+        return self.load(value, block)
+
+
+def plain(name: str) -> str:
+    """A name that TVM script can show."""
+    return re.sub(r"\W", "_", name.replace("'", "_next"))

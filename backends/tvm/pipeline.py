@@ -1,0 +1,43 @@
+"""TVM's passes for our kernels: those that the CPU needs, and none that rewrites arithmetic.
+
+TVM's own pipeline simplifies expressions of floats as if they were exact, so that
+``(x + c) - c`` becomes ``x``; and it puts the meaning of a name in place of each use, so that
+a chain of functions grows without bound.  LLVM simplifies what is left, within the rules of
+floating point.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import tvm
+from tvm import tirx
+
+NAME = "rnndsl"
+
+
+def _pipeline() -> tuple[Any, Any, Any]:
+    @tvm.transform.module_pass(opt_level=0)
+    def passes(module: Any, _context: Any) -> Any:
+        transform = tirx.transform
+        return tvm.transform.Sequential(
+            [
+                transform.FlattenBuffer(),
+                transform.VectorizeLoop(True),
+                transform.UnrollLoop(),
+                transform.VerifyMemory(),
+                transform.AnnotateEntryFunc(),
+                transform.SplitHostDevice(),
+                transform.MakePackedAPI(),
+            ]
+        )(module)
+
+    return passes, tirx.compilation_pipeline.finalize_host_passes, lambda: passes
+
+
+@cache
+def register() -> str:
+    """Make the pipeline known to TVM; its name."""
+    tirx.register_tir_pipeline(NAME, _pipeline)
+    return NAME

@@ -1,0 +1,85 @@
+"""Compiling and running in this process: what the differential tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from rnndsl.backends.tvm.calling import SequenceResult, call, pack_weights
+from rnndsl.backends.tvm.signature import Array, Signature
+from rnndsl.backends.tvm.toolchain import check_dtype, compile_kernels, require_tvm
+from rnndsl.compiler.interpreter import run_shared
+from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.plan import Plan
+from rnndsl.compiler.separate import Program
+from rnndsl.compiler.split import split
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPlan:
+    """A kernel in memory, and how it is called."""
+
+    signature: Signature
+    function: Callable[..., object]
+
+    def __call__(
+        self, inputs: Mapping[str, Any], states: Mapping[str, Any], params: Mapping[str, Any]
+    ) -> SequenceResult:
+        """A whole sequence; shapes as in the signature."""
+        weights = pack_weights(self.signature, params)
+        return call(self.function, self.signature, inputs, states, weights)
+
+
+def compile_plan(plan: Plan, dtype: str = "float32", target: str = "native") -> CompiledPlan:
+    """Compile a plan over a bound graph in this process; no linker is needed."""
+    check_dtype(dtype)
+    require_tvm()
+    from rnndsl.backends.tvm.lower_kernel import lower
+
+    kernel = lower(plan, dtype)
+    executable = compile_kernels([kernel], target)
+    return CompiledPlan(kernel.signature, executable[kernel.signature.symbol])
+
+
+@lru_cache(maxsize=64)
+def _compiled(graph: Graph, dtype: str, reverse: bool) -> CompiledPlan:
+    return compile_plan(split(graph, reverse), dtype)
+
+
+def run_graph(
+    graph: Graph,
+    inputs: Mapping[str, Any],
+    states: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dtype: str = "float32",
+    reverse: bool = False,
+) -> SequenceResult:
+    """A whole sequence of a bound step graph; ``reverse`` runs from the last step to the first."""
+    return _compiled(graph, dtype, reverse)(inputs, states, params)
+
+
+def run(
+    program: Program,
+    inputs: Mapping[str, Any],
+    states: Mapping[str, Any],
+    params: Mapping[str, Any],
+    dtype: str = "float32",
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Outputs [T, B, *shape] and final states [B, *shape] of a bound program.
+
+    Derived parameters come from the interpreter in float64; a state that is not given
+    starts at its initial value.
+    """
+    prepared = run_shared(program.prepare, params)
+    batch = np.asarray(next(iter(inputs.values()))).shape[1]
+    started = dict(states)
+    for name, value in prepared.items():
+        state = name.removeprefix("init.")
+        if name.startswith("init.") and state not in started:
+            started[state] = np.broadcast_to(value, (batch, *value.shape))
+    found = run_graph(program.step, inputs, started, {**params, **prepared}, dtype)
+    return found.outputs, found.states

@@ -1,0 +1,98 @@
+"""What a kernel is called with: names, shapes and layouts, without TVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """How a weight is laid out for a kernel.
+
+    Its axes are put in ``order``; the axis then at ``position`` is cut into tiles of ``tile``
+    elements (zeros behind the last), and the places within a tile become the last axis.
+    """
+
+    order: tuple[int, ...]
+    position: int
+    tile: int
+
+    def shape(self, shape: Shape) -> Shape:
+        """The packed shape of an array of ``shape``."""
+        ordered = [shape[axis] for axis in self.order]
+        ordered[self.position] = -(-ordered[self.position] // self.tile)
+        return (*ordered, self.tile)
+
+    def pack(self, array: Array) -> Array:
+        """The array in this layout."""
+        ordered = array.transpose(self.order)
+        size = ordered.shape[self.position]
+        widths = [(0, 0)] * ordered.ndim
+        widths[self.position] = (0, -size % self.tile)
+        padded = np.pad(ordered, widths)
+        lead, rest = padded.shape[: self.position], padded.shape[self.position + 1 :]
+        tiled = padded.reshape(*lead, -1, self.tile, *rest)
+        return np.ascontiguousarray(np.moveaxis(tiled, self.position + 1, -1))
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An input or output [T, B, *shape], or a state [B, *shape]."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter as the kernel takes it; ``source`` is its name in the cell."""
+
+    name: str
+    source: str
+    source_shape: Shape
+    packing: Packing | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.packing.shape(self.source_shape) if self.packing else self.source_shape
+
+    def pack(self, array: Array, dtype: str) -> Array:
+        """The array to pass, from the parameter ``source``."""
+        typed = np.asarray(array, dtype).reshape(self.source_shape)
+        return self.packing.pack(typed) if self.packing else np.ascontiguousarray(typed)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Elements of scratch memory: ``fixed + per_row * T * B``."""
+
+    fixed: int
+    per_row: int
+
+    def elements(self, steps: int, batch: int) -> int:
+        return self.fixed + self.per_row * steps * batch
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The arguments of a kernel, in order: inputs, weights, states, outputs, totals, workspace.
+
+    States are updated in place: they hold the initial values before and the final ones
+    after.  ``totals`` are the shared results [*shape] (SUM and VALUE results of the graph).
+    All arrays are dense, of type ``dtype``, and aligned to their elements.
+    """
+
+    symbol: str
+    dtype: str
+    inputs: tuple[Stream, ...]
+    weights: tuple[Weight, ...]
+    states: tuple[Stream, ...]
+    outputs: tuple[Stream, ...]
+    totals: tuple[Stream, ...]
+    workspace: Workspace

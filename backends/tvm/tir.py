@@ -1,0 +1,179 @@
+"""Short names for the TensorIR nodes that kernels are made of.
+
+Kernels are built from nodes directly: no text is parsed, so that a kernel of hundreds of
+statements is ready in milliseconds.  Printing a kernel gives readable script all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tvm import tirx
+
+# TVM ships no types: these names say what an argument is meant to be.
+Expr = Any
+Stmt = Any
+Buffer = Any
+Extent = Any  # an int, or an expression for the lengths known only at run time
+
+INDEX = "int64"
+
+
+def index(value: int) -> Expr:
+    """A constant index."""
+    return tirx.IntImm(INDEX, value)
+
+
+def number(value: float, dtype: str) -> Expr:
+    """A constant of a float type; inf and nan are allowed."""
+    return tirx.FloatImm(dtype, float(value))
+
+
+def length(name: str) -> Expr:
+    """A length known only when the kernel is called."""
+    return tirx.Var(name, INDEX)
+
+
+def sequence(statements: Iterable[Stmt | None]) -> Stmt | None:
+    """One statement after the other; None if there are none."""
+    kept = [s for s in statements if s is not None]
+    if not kept:
+        return None
+    return kept[0] if len(kept) == 1 else tirx.SeqStmt(kept)
+
+
+def loop(
+    extent: Extent,
+    body: Callable[[Expr], Stmt | None],
+    name: str = "i",
+    kind: tirx.ForKind = tirx.ForKind.SERIAL,
+    start: int = 0,
+) -> Stmt | None:
+    """A loop over ``start <= i < extent``; lengths 0 and 1 make none."""
+    if isinstance(extent, int):
+        if extent <= start:
+            return None
+        if extent == start + 1:
+            return body(index(start))
+        extent = index(extent)
+    variable = tirx.Var(name, INDEX)
+    inner = body(variable)
+    if inner is None:
+        return None
+    return tirx.For(variable, index(start), extent - start if start else extent, kind, inner)
+
+
+def nest(
+    extents: Sequence[Extent],
+    body: Callable[[tuple[Expr, ...]], Stmt | None],
+    names: str = "ijklmnpq",
+) -> Stmt | None:
+    """Loops one inside the other, the first outermost."""
+    if not extents:
+        return body(())
+    return loop(
+        extents[0], lambda i: nest(extents[1:], lambda rest: body((i, *rest)), names[1:]), names[0]
+    )
+
+
+class Scope:
+    """Registers of one vector loop: a value that is used more than once is kept in one.
+
+    A name bound with :func:`bind` would not do for floats: TVM's passes put the meaning of a
+    name in place of its uses, so that a chain of functions would grow without bound.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.lane: Expr = index(0)
+        self.declarations: list[Stmt] = []
+        self.statements: list[Stmt] = []
+
+    def keep(self, value: Expr) -> Expr:
+        """Store a value in a register of its own; the register's element of this lane."""
+        dtype = str(value.ty.dtype)
+        buffer, declared = registers((self.width,), dtype, f"r{len(self.declarations)}")
+        self.declarations.append(declared)
+        self.statements.append(store(buffer, (self.lane,), value))
+        return load(buffer, (self.lane,))
+
+
+def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -> Stmt | None:
+    """A loop in vectors of ``width`` elements, and one shorter vector for the rest."""
+    full, rest = divmod(extent, width)
+
+    def vector(start: Expr, count: int) -> Stmt | None:
+        scope = Scope(count)
+
+        def lane(v: Expr) -> Stmt | None:
+            scope.lane = v
+            last = body(start + v, scope)
+            return sequence([*scope.statements, last])
+
+        inner = vectorized(count, lane)
+        return sequence([*scope.declarations, inner])
+
+    return sequence(
+        [
+            loop(full, lambda i: vector(i * width, width), "i"),
+            vector(index(full * width), rest) if rest else None,
+        ]
+    )
+
+
+def unrolled(extent: int, body: Callable[[Expr], Stmt | None], name: str = "u") -> Stmt | None:
+    """A loop whose iterations are written out."""
+    return loop(extent, body, name, tirx.ForKind.UNROLLED)
+
+
+def vectorized(extent: int, body: Callable[[Expr], Stmt | None], name: str = "v") -> Stmt | None:
+    """A loop whose iterations are the lanes of one vector."""
+    return loop(extent, body, name, tirx.ForKind.VECTORIZED)
+
+
+def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
+    """``buffer[indices] = value``"""
+    return tirx.BufferStore(buffer, value, list(indices))
+
+
+def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
+    """``buffer[indices]``"""
+    return tirx.BufferLoad(buffer, list(indices))
+
+
+def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
+    """A name for a value, and the statement that gives it."""
+    variable = tirx.Var(name, dtype)
+    return variable, tirx.Bind(variable, value)
+
+
+def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
+    """A small array that LLVM keeps in registers, and its declaration (at most 1 KiB)."""
+    buffer = tirx.decl_buffer(tuple(shape), dtype, name)
+    return buffer, tirx.AllocBuffer(buffer)
+
+
+def argument(name: str, shape: Sequence[Extent], dtype: str, itemsize: int) -> Buffer:
+    """A dense array passed by the caller; aligned to its elements, nothing more is assumed."""
+    return tirx.decl_buffer(
+        tuple(index(s) if isinstance(s, int) else s for s in shape),
+        dtype,
+        name,
+        data_alignment=itemsize,
+    )
+
+
+def view_of(
+    base: Buffer, name: str, shape: Sequence[Extent], dtype: str, itemsize: int, offset: Expr
+) -> tuple[Buffer, Stmt]:
+    """Elements of ``base`` from ``offset`` on in another shape, and the declaration."""
+    buffer = tirx.decl_buffer(
+        tuple(index(s) if isinstance(s, int) else s for s in shape),
+        dtype,
+        name,
+        data=base.data,
+        elem_offset=offset,
+        data_alignment=itemsize,
+    )
+    return buffer, tirx.DeclBuffer(buffer, data=base.data)

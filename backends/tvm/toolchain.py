@@ -1,0 +1,93 @@
+"""TVM itself: whether it is there, the target compiled for, and the linker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnndsl.backends.errors_tvm import (
+    LinkerMissing,
+    LinkFailed,
+    TvmMissing,
+    UnknownDtype,
+    UnknownTarget,
+)
+from rnndsl.diagnostics import RnndslError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rnndsl.backends.tvm.lower_kernel import Kernel
+
+DTYPES = ("float32", "float64")
+_LINKERS = ("g++", "gcc", "cc", "clang++", "clang")
+
+
+def require_tvm() -> Any:
+    """The tvm module; RnndslError (E0501) says how to install it where it does not load."""
+    try:
+        import tvm
+    except (ImportError, OSError, AttributeError) as error:
+        raise RnndslError(TvmMissing(None, str(error))) from error
+    return tvm
+
+
+def check_dtype(dtype: str) -> None:
+    """RnndslError (E0507) unless kernels compute in ``dtype``."""
+    if dtype not in DTYPES:
+        raise RnndslError(UnknownDtype(None, dtype))
+
+
+def resolve_target(target: str) -> str:
+    """The processor name behind ``native``; any other name stays.  RnndslError (E0506)."""
+    tvm = require_tvm()
+    codegen = tvm.target.codegen
+    name = codegen.llvm_get_system_cpu() if target == "native" else target
+    # LLVM takes an unknown name for the oldest processor of the family, silently.
+    known = codegen.llvm_get_cpu_archlist(tvm.target.Target({"kind": "llvm"}))
+    if name not in map(str, known):
+        raise RnndslError(UnknownTarget(None, target))
+    return str(name)
+
+
+def compile_kernels(kernels: Iterable[Kernel], target: str = "native") -> Any:
+    """A TVM executable with one function for each kernel, by its symbol."""
+    tvm = require_tvm()
+    functions = {kernel.signature.symbol: kernel.function for kernel in kernels}
+    machine = tvm.target.Target({"kind": "llvm", "mcpu": resolve_target(target)})
+    from rnndsl.backends.tvm import pipeline
+
+    return tvm.compile(tvm.IRModule(functions), machine, tir_pipeline=pipeline.register())
+
+
+def find_linker() -> str:
+    """A C compiler that links; RnndslError (E0503) if there is none.
+
+    The environment variable ``CC`` goes first, then the usual names.
+    """
+    wanted = [name for name in (os.environ.get("CC", ""), *_LINKERS) if name]
+    for name in wanted:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise RnndslError(LinkerMissing(None, ", ".join(wanted)))
+
+
+def link_library(executable: Any, path: Path) -> None:
+    """Write an executable as a shared library; RnndslError (E0503, E0504)."""
+    from tvm.support import cc
+
+    linker = find_linker()
+
+    def link(output: str, objects: list[str], options: Any = None, **_: Any) -> None:
+        # Functions such as exp come from the C library for mathematics.
+        cc.create_shared(output, objects, ["-lm"], cc=linker)
+
+    link.output_format = "so"  # type: ignore[attr-defined]
+    try:
+        executable.export_library(str(path), fcompile=link)
+    except (RuntimeError, OSError, ValueError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise RnndslError(LinkFailed(None, lines[-1])) from error
