@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> Layer:
     two biases that torch keeps for each gate become their sum; without biases ours are zero
     and do not train.  LayerOptionError for projections (``proj_size``) and other modules.
     """
-    numbers: dict[str, int] = {}
+    numbers: dict[str, Any] = {}
     weights: Weights
     if isinstance(module, nn.LSTM):
         name, weights = "lstm", _gated("ifgo")

@@ -6,6 +6,7 @@ shared values (no leading axes), one time step ([B, ...]) and whole streams ([T,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -226,9 +227,9 @@ def _iota(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
 
 def number(value: float) -> str:
     """A float as Python source."""
-    if value != value:
+    if math.isnan(value):
         return "math.nan"
-    if value in (float("inf"), float("-inf")):
+    if math.isinf(value):
         return "math.inf" if value > 0 else "-math.inf"
     return repr(float(value))
 

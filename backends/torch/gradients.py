@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,7 +105,7 @@ class _Draw:
         return int(torch.randint(count, (), generator=self.generator))
 
 
-def _all_sizes(cell: Cell, given: Mapping[str, int | float]) -> dict[str, int | float]:
+def _all_sizes(cell: Cell, given: Mapping[str, int | float]) -> dict[str, Any]:
     dims = [p.name for p in cell.definition.parameters if p.default is None]
     return {name: _DEFAULT_SIZES.get(name, 2) for name in dims} | dict(given)
 

@@ -73,7 +73,6 @@ def _streams(like: Tensor, types: Sequence[Type]) -> list[Tensor]:
     return [like.new_empty((time, batch, *kind.sizes)) for kind in types]
 
 
-@torch.library.register_fake("rnndsl::run", lib=_library)
 def _fake_run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
     found = find_runner(program).program
     batch = inputs[0].shape[1]
@@ -81,7 +80,6 @@ def _fake_run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -
     return _streams(inputs[0], list(found.outputs.values())) + finals
 
 
-@torch.library.register_fake("rnndsl::run_saving", lib=_library)
 def _fake_run_saving(
     program: str, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
 ) -> list[Tensor]:
@@ -89,7 +87,6 @@ def _fake_run_saving(
     return _fake_run(program, inputs, states, params) + _streams(inputs[0], kept)
 
 
-@torch.library.register_fake("rnndsl::run_backward", lib=_library)
 def _fake_run_backward(
     program: str,
     inputs: Tensors,
@@ -104,6 +101,11 @@ def _fake_run_backward(
     wanted += states
     wanted += [t for t, need in zip(params, needs[count:], strict=True) if need]
     return [inputs[0].new_empty(tensor.shape) for tensor in wanted]
+
+
+torch.library.register_fake("rnndsl::run", _fake_run, lib=_library)
+torch.library.register_fake("rnndsl::run_saving", _fake_run_saving, lib=_library)
+torch.library.register_fake("rnndsl::run_backward", _fake_run_backward, lib=_library)
 
 
 # ------------------------------------------------------------------------------- gradients

@@ -1,0 +1,106 @@
+"""The generated PyTorch code computes what the interpreter says, forward and backward."""
+
+from __future__ import annotations
+
+import traceback
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rnndsl.backends.torch.emit import emit_plan, function_name  # noqa: E402
+from rnndsl.backends.torch.expressions import EXPRESSIONS  # noqa: E402
+from rnndsl.backends.torch.source import load_function  # noqa: E402
+from rnndsl.compiler.autodiff import differentiate  # noqa: E402
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole  # noqa: E402
+from rnndsl.compiler.ops import OPS  # noqa: E402
+from rnndsl.compiler.separate import separate  # noqa: E402
+from rnndsl.compiler.split import split  # noqa: E402
+from tests.backends.torch_graphs import GRAPHS, lstm, random_leaves  # noqa: E402
+from tests.compiler.random_graphs import random_graph  # noqa: E402
+from tests.compiler.tolerance import assert_same  # noqa: E402
+
+torch.set_num_threads(1)
+
+_ROLES = (ResultRole.OUTPUT, ResultRole.STATE, ResultRole.SUM)
+
+
+def compare(graph: Graph, reverse: bool, steps: int, batch: int) -> None:
+    """Generated code and interpreter on the same numbers."""
+    leads = ((LeafRole.INPUT, (steps, batch)), (LeafRole.STATE, (batch,)), (LeafRole.PARAM, ()))
+    leaves = [random_leaves(graph, role, lead, seed) for seed, (role, lead) in enumerate(leads)]
+    if not leaves[0]:
+        return  # a backward pass that reads nothing has no length
+    function = load_function(emit_plan(split(graph, reverse)), function_name(graph))
+    results = function(*(tuple(torch.from_numpy(a) for a in group.values()) for group in leaves))
+    found = {
+        f"{role.value}.{result.name}": tensor.numpy()
+        for role, tensors in zip(_ROLES, results, strict=True)
+        for result, tensor in zip(graph.results_of(role), tensors, strict=True)
+    }
+    assert_same(found, graph, *leaves, reverse=reverse)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("sizes", [(4, 2), (1, 1), (1, 3), (3, 1)])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_generated_code_matches_the_interpreter(name: str, sizes: tuple[int, int]) -> None:
+    step = separate(GRAPHS[name]()).step
+    derived = differentiate(step)
+    compare(step, False, *sizes)
+    compare(step, True, *sizes)
+    compare(derived.forward, False, *sizes)
+    compare(derived.backward, True, *sizes)
+    compare(derived.backward, False, *sizes)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("seed", range(30))
+def test_generated_code_matches_the_interpreter_on_random_graphs(seed: int) -> None:
+    step = separate(random_graph(seed)).step
+    derived = differentiate(step)
+    compare(step, False, 3, 2)
+    compare(derived.forward, True, 3, 2)
+    compare(derived.backward, True, 3, 2)
+
+
+def test_every_op_of_the_table_has_an_expression() -> None:
+    assert set(EXPRESSIONS) | {"contract"} == set(OPS)
+
+
+def test_the_products_of_a_shared_weight_are_matrix_products() -> None:
+    derived = differentiate(separate(lstm()).step)
+    code = emit_plan(split(derived.forward)) + emit_plan(split(derived.backward, reverse=True))
+    assert "einsum" not in code
+    assert code.count("F.linear(x, ") == 4  # for all steps at once, outside the loop
+    assert code.count("torch.addmm(") == 7
+
+
+def test_weight_gradients_are_one_product_over_time_and_batch() -> None:
+    derived = differentiate(separate(lstm()).step)
+    code = emit_plan(split(derived.backward, reverse=True))
+    loop = code[code.index("    for ") : code.index("torch.stack")]
+    assert ".reshape(-1, 5).t() @ x.reshape(-1, 3)" in code
+    assert "x_t" not in loop
+
+
+def test_an_error_in_generated_code_shows_the_line() -> None:
+    step = separate(lstm()).step
+    function = load_function(emit_plan(split(step)), function_name(step))
+    x = torch.zeros(2, 1, 3)
+    state = torch.zeros(1, 5)
+    wrong = tuple(torch.zeros(2, 2) for _ in step.leaves_of(LeafRole.PARAM))
+    try:
+        function((x,), (state, state), wrong)
+    except RuntimeError as error:
+        assert "F.linear(x, i_x_weight, i_bias)" in "".join(traceback.format_exception(error))
+    else:
+        pytest.fail("a wrong shape went unnoticed")
+
+
+def test_numbers_that_are_not_finite_are_written_as_such() -> None:
+    graph = separate(random_graph(0)).step
+    source = emit_plan(split(graph))
+    compile(source, "generated", "exec")
+    assert np.isfinite(1.0) and "nan" not in source.replace("math.nan", "")

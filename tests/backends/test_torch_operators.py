@@ -1,0 +1,106 @@
+"""The custom operators: gradients, shapes without values, programs as text."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from rnndsl.backends.torch import SecondDerivativeError  # noqa: E402
+from rnndsl.backends.torch.operators import run  # noqa: E402
+from rnndsl.backends.torch.program import (  # noqa: E402
+    ProgramTextError,
+    SequenceProgram,
+    make_program,
+    parse_program,
+)
+from rnndsl.backends.torch.programs import find_runner, register  # noqa: E402
+from tests.backends.torch_graphs import GRAPHS, lstm  # noqa: E402
+
+torch.set_num_threads(1)
+
+
+def tensors(program: SequenceProgram, steps: int, batch: int) -> list[list[Tensor]]:
+    """Inputs, states and parameters that all want a gradient."""
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, dtype=torch.float64).requires_grad_()
+
+    return [
+        [draw(steps, batch, *kind.sizes) for kind in program.inputs.values()],
+        [draw(batch, *kind.sizes) for kind in program.states.values()],
+        [draw(*kind.sizes) for kind in program.params.values()],
+    ]
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["given-states", "declared-states"])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_gradients_match_numerical_ones(name: str, reverse: bool, given: bool) -> None:
+    torch.manual_seed(0)
+    program = make_program(GRAPHS[name](), reverse)
+    inputs, states, params = tensors(program, 3, 2)
+    states = states if given else []
+    first, second = len(inputs), len(inputs) + len(states)
+
+    def function(*flat: Tensor) -> tuple[Tensor, ...]:
+        parts = (list(flat[:first]), list(flat[first:second]), list(flat[second:]))
+        return tuple(run(register(program), *parts))
+
+    assert torch.autograd.gradcheck(function, (*inputs, *states, *params))
+
+
+@pytest.mark.parametrize("wanted", ["input", "state", "param", "nothing"])
+def test_only_the_wanted_gradients_are_computed(wanted: str) -> None:
+    program = make_program(lstm())
+    inputs, states, params = tensors(program, 3, 2)
+    groups = {"input": inputs, "state": states, "param": params}
+    for name, group in groups.items():
+        for tensor in group:
+            tensor.requires_grad_(name == wanted)
+    results = run(register(program), inputs, states, params)
+    if wanted == "nothing":
+        assert not any(result.requires_grad for result in results)
+        return
+    torch.stack([result.sum() for result in results]).sum().backward()
+    for name, group in groups.items():
+        assert all((tensor.grad is not None) == (name == wanted) for tensor in group)
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_operators_are_well_formed(name: str) -> None:
+    program = make_program(GRAPHS[name]())
+    arguments = tensors(program, 3, 2)
+    torch.library.opcheck(torch.ops.rnndsl.run.default, (program.text, *arguments))
+
+
+def test_a_program_reads_back_from_its_text() -> None:
+    program = make_program(lstm(), reverse=True)
+    assert parse_program(program.text) == program
+    assert find_runner(program.text) is find_runner(register(program))
+
+
+def test_text_that_is_no_program_is_refused() -> None:
+    with pytest.raises(ProgramTextError, match="not a program"):
+        parse_program("graph x {}")
+    with pytest.raises(ProgramTextError, match="newer"):
+        parse_program("rnndsl program 7 forward torch\n")
+
+
+def test_a_second_derivative_is_a_clear_error() -> None:
+    program = make_program(lstm())
+    inputs, states, params = tensors(program, 2, 1)
+    y = run(register(program), inputs, states, params)[0]
+    (gradient,) = torch.autograd.grad(y.sum(), inputs, create_graph=True)
+    with pytest.raises(SecondDerivativeError, match="cannot be differentiated twice"):
+        gradient.sum().backward()
+
+
+def test_results_share_no_memory_with_anything() -> None:
+    program = make_program(GRAPHS["window"]())
+    arguments = [[t.detach() for t in group] for group in tensors(program, 3, 2)]
+    results = run(register(program), *arguments)
+    places = [t.untyped_storage().data_ptr() for t in (*results, *sum(arguments, []))]
+    assert len(set(places)) == len(places)
