@@ -36,8 +36,9 @@ def plain(input_size: int, hidden_size: int) -> nn.LSTM:
     Two trained biases would move twice as fast as the one that a gate of ours has.
     """
     lstm = nn.LSTM(input_size, hidden_size)
-    nn.init.zeros_(lstm.bias_hh_l0)
-    lstm.bias_hh_l0.requires_grad_(False)
+    second = lstm.get_parameter("bias_hh_l0")
+    nn.init.zeros_(second)
+    second.requires_grad_(False)
     return lstm
 
 

@@ -126,10 +126,11 @@ class BudgetTooSmall(TrainingMistake):
 
     code = "E0715"
     title = "no width of `{cell}` has as few as {budget} parameters"
-    note = "with a hidden size of 1 the model has {smallest}"
+    note = "with a hidden size of {width} the model has {smallest}"
     help = "raise the budget, or make the embedding smaller"
     cell: str
     budget: int
+    width: int
     smallest: int
 
 

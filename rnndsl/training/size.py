@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from rnndsl.backends.torch.sizes import cell_sizes
 from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import Leaf, Node, ResultRole
-from rnndsl.compiler.lower import Lowered
 from rnndsl.dims import Dim, DimError
 from rnndsl.training.cells import lower_for_text, resolve_cell
-from rnndsl.training.errors import BadSetting, BudgetTooSmall, training_error
+from rnndsl.training.errors import BadSetting, BudgetTooSmall, CellUnfit, training_error
 
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
@@ -66,9 +65,14 @@ def solve_width(
     found = resolve_cell(cell)
     count = _counter(found, embedding, layers, vocabulary, tied, numbers or {})
     narrowest = _allowed(count, range(1, _NEXT_WIDTHS))
-    if narrowest is None or count(narrowest) > 2 * budget:
-        smallest = 0 if narrowest is None else count(narrowest)
-        raise training_error(BudgetTooSmall(cell=found.name, budget=budget, smallest=smallest))
+    if narrowest is None:
+        reason = f"it allows no hidden size below {_NEXT_WIDTHS}"
+        raise training_error(CellUnfit(cell=found.name, reason=reason))
+    smallest = count(narrowest)
+    if smallest > 2 * budget:
+        raise training_error(
+            BudgetTooSmall(cell=found.name, budget=budget, width=narrowest, smallest=smallest)
+        )
     return _closest(count, narrowest, budget)
 
 
@@ -110,13 +114,16 @@ def _counter(
     lowered = lower_for_text(cell, numbers)
     (output,) = lowered.graph.results_of(ResultRole.OUTPUT)
     (output_size,) = lowered.graph.type_of(output.value).shape
+    values: tuple[Leaf | Node, ...] = (*lowered.graph.leaves, *lowered.graph.nodes)
+    dimensions = {d for value in values for d in value.type.shape}
 
     def count(hidden: int) -> int:
         width = hidden if embedding is None else embedding
         total, inputs = 0, width
         for _ in range(layers):
             sizes = cell_sizes(cell, inputs, hidden, numbers).dims
-            _check_sizes(lowered, sizes)
+            for dimension in dimensions:  # H/4 has to be whole, even where no parameter says so
+                _size(dimension, sizes)
             total += count_parameters(lowered.params, sizes, trainable_only=True)
             inputs = _size(output_size, sizes)
         return total + _ends(width, inputs, vocabulary, tied)
@@ -132,14 +139,6 @@ def _ends(width: int, last: int, vocabulary: int, tied: bool) -> int:
     if not tied:
         return shared + vocabulary * last
     return shared + (last * width if last != width else 0)
-
-
-def _check_sizes(lowered: Lowered, sizes: Mapping[str, int]) -> None:
-    """DimError when a value of the cell has no whole size: H/4 heads of a width of 6, say."""
-    graph = lowered.graph
-    values: tuple[Leaf | Node, ...] = (*graph.leaves, *graph.nodes)
-    for dimension in {d for value in values for d in value.type.shape}:
-        _size(dimension, sizes)
 
 
 def _size(dimension: Dim, sizes: Mapping[str, int]) -> int:
