@@ -135,9 +135,9 @@ class _Writer:
         first, start = item.orelse[0], item.orelse[0].span.start
         end = item.body[-1].span.end
         alone = len(item.orelse) == 1 and isinstance(first, s.If)
-        at = start if alone else self.comments.line_of("else", end, start)
+        at = self.comments.line_of("else", end, start)
         self.body(item.body, depth + 1, at)
-        self.own_comments(at, depth)
+        self.own_comments(start if alone else at, depth)
         if alone and isinstance(first, s.If):
             self.branches(first, "elif", depth, until)
         else:

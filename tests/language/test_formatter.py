@@ -166,6 +166,12 @@ cell A(D, H):  # header
     )
 
 
+def test_a_comment_between_else_and_if_stands_above_elif() -> None:
+    before = "cell A(D):\n    if D == 1:\n        y = x\n"
+    text = before + "    else:\n        # why\n        if D == 2:\n            y = z\n"
+    assert format_text(text) == before + "    # why\n    elif D == 2:\n        y = z\n"
+
+
 @_SETTINGS
 @given(st.data())
 def test_no_comment_is_lost_wherever_it_stands(data: st.DataObject) -> None:
