@@ -90,7 +90,8 @@ def _give_name(node: Any, base: str, taken: set[str]) -> Call | None:
     given = Name(f"{base}{number}", False, span=node.span)
     # What `linear` reads may hold another `linear`.
     inner = tuple(transform(a, lambda part: _give_name(part, base, taken)) for a in node.arguments)
-    return replace(node, arguments=(*inner, Argument("name", given, span=node.span)))
+    named: Call = replace(node, arguments=(*inner, Argument("name", given, span=node.span)))
+    return named
 
 
 def _linear_names(cell: CellDefinition) -> Iterator[Argument]:
@@ -100,6 +101,4 @@ def _linear_names(cell: CellDefinition) -> Iterator[Argument]:
 
 
 def _is_linear(node: Any) -> bool:
-    return (
-        isinstance(node, Call) and isinstance(node.callee, Name) and node.callee.name == "linear"
-    )
+    return isinstance(node, Call) and isinstance(node.callee, Name) and node.callee.name == "linear"

@@ -76,6 +76,4 @@ def _ends(growth: Growth) -> Iterable[Option]:
 
 def _linear(growth: Growth, leaves: tuple[Leaf, ...]) -> Expr:
     applied = call("linear", tuple(leaf.value for leaf in leaves), growth.span)
-    return type(applied)(
-        applied.callee, (growth.size,), applied.arguments, span=applied.span
-    )
+    return type(applied)(applied.callee, (growth.size,), applied.arguments, span=applied.span)

@@ -147,7 +147,7 @@ def _check_names(
                 continue
             both = total & reach(name)
             if both:
-                clash = sorted(both)[0]
+                clash = min(both)
                 raise RnndslError(HoleNameClash(_span(clash, written), clash, _CLASH))
             total |= reach(name)
         return frozenset(total)
@@ -156,7 +156,7 @@ def _check_names(
     for name in roots:
         inner = reach(name) - {name}
         if top & inner:
-            clash = sorted(top & inner)[0]
+            clash = min(top & inner)
             raise RnndslError(HoleNameClash(_span(clash, written), clash, _CLASH))
         top |= inner
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnndsl.diagnostics import RnndslError
+from rnndsl.search.candidate import reason_of
 from rnndsl.search.record import Outcome
 
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
-    from rnndsl.training import Corpus, Progress, TrainConfig, TrainResult
+    from rnndsl.training import Corpus, Progress, TrainConfig
 
 # report(rung, score) says whether to stop a run that looks worse than the others.
 Report = Callable[[int, float], bool]
@@ -31,10 +32,10 @@ class Objective(Protocol):
         """What a score is: `bits/char`.  Lower is better."""
 
     def baseline(self, report: Report) -> Outcome:
-        """Train the baseline."""
+        """Train the baseline; RnndslError for what would stop any cell, such as too short data."""
 
     def evaluate(self, cell: Cell, report: Report) -> Outcome:
-        """Train ``cell``; never raises for what a cell can be to blame for."""
+        """Train ``cell``; what it raises is recorded as the reason of the failure."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class TrainObjective:
                 embedding=config.embedding_size,
             )
         except RnndslError as error:
-            return Outcome("rejected", reason=error.diagnostics[0].title_text())
+            return Outcome("rejected", reason=reason_of(error))
         return self._run(cell, width, report)
 
     def _config(self, cell: str | Cell, width: int) -> TrainConfig:
@@ -125,7 +126,7 @@ class TrainObjective:
         )
 
     def _run(self, cell: str | Cell, width: int, report: Report) -> Outcome:
-        from rnndsl.training import Progress, TrainingDivergedError, train
+        from rnndsl.training import TrainingDivergedError, train
         from rnndsl.training.evaluate import bits
 
         config = self._config(cell, width)
@@ -146,9 +147,7 @@ class TrainObjective:
             result = train(config, on_progress, corpus=self._corpus)
         except TrainingDivergedError as error:
             facts |= _facts(steps, started)
-            return Outcome("diverged", reason=error.diagnostics[0].title_text(), facts=facts)
-        except RnndslError as error:
-            return Outcome("failed", reason=error.diagnostics[0].title_text(), facts=facts)
+            return Outcome("diverged", reason=reason_of(error), facts=facts)
         facts |= _facts(steps, started) | {"parameters": result.parameters}
         if result.stopped == "pruned":
             reason = f"worse than the median after {steps} steps"

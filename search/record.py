@@ -31,6 +31,11 @@ STATES: Mapping[Kind, TrialState] = {
 }
 
 
+# User attributes of a trial.
+CELL = "cell"  # its text and hash
+OUTCOME = "outcome"  # kind, reason, facts
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a cell did.  ``score`` is set when it was scored: lower is better."""
@@ -60,8 +65,9 @@ def read_record(trial: FrozenTrial) -> TrialRecord | None:
     """The record of a finished trial; None while it is queued or runs."""
     if not trial.state.is_finished():
         return None
-    attrs = trial.user_attrs
-    kind: Kind = attrs.get("kind", "orphaned")
+    outcome = trial.user_attrs.get(OUTCOME, {})
+    cell = trial.user_attrs.get(CELL, {})
+    kind: Kind = outcome.get("kind", "orphaned")
     # What is to be said of a trial is stored just before its state; a process that dies in
     # between has not finished it.
     orphaned = kind != "duplicate" and STATES[kind] is not trial.state
@@ -69,11 +75,11 @@ def read_record(trial: FrozenTrial) -> TrialRecord | None:
         number=trial.number,
         kind="orphaned" if orphaned else kind,
         score=trial.value if trial.state is TrialState.COMPLETE else None,
-        reason="its process ended before it did" if orphaned else attrs.get("reason", ""),
-        text=attrs.get("cell", ""),
-        hash=attrs.get("hash", ""),
+        reason="its process ended before it did" if orphaned else outcome.get("reason", ""),
+        text=cell.get("text", ""),
+        hash=cell.get("hash", ""),
         choices=dict(trial.params),
-        facts=attrs.get("facts", {}),
+        facts=outcome.get("facts", {}),
         curve=dict(trial.intermediate_values),
     )
 

@@ -88,8 +88,8 @@ def table_rows(board: Leaderboard) -> list[dict[str, Any]]:
     records: Sequence[TrialRecord] = ranked
     if board.baseline is not None:
         score = board.baseline.score
-        better = [r for r in ranked if r.score is not None and score is not None]
-        place = sum(1 for r in better if r.score <= score)  # type: ignore[operator]
+        better = (r for r in ranked if r.score is not None and score is not None)
+        place = sum(1 for r in better if (r.score or 0.0) <= (score or 0.0))
         records = [*ranked[:place], board.baseline, *ranked[place:]]
     return [
         {
@@ -132,8 +132,7 @@ def _csv(board: Leaderboard) -> str:
 def _json(board: Leaderboard) -> str:
     cells = {record.number: record for record in board.rows}
     rows = [
-        row
-        | ({} if row["trial"] is None else {"text": cells[row["trial"]].text})
+        row | ({} if row["trial"] is None else {"text": cells[row["trial"]].text})
         for row in table_rows(board)
     ]
     content = {

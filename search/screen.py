@@ -8,7 +8,7 @@ import numpy as np
 
 from rnndsl.compiler.initializers import initialize
 from rnndsl.compiler.interpreter import run_shared, run_step
-from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered
 from rnndsl.compiler.separate import needed_values, separate
 
@@ -60,9 +60,7 @@ def _explodes(lowered: Lowered, seed: int) -> str:
     with np.errstate(all="ignore"):
         values = params | run_shared(program.prepare, params)
         states: dict[str, Any] = {
-            leaf.name: np.broadcast_to(
-                values[f"init.{leaf.name}"], (BATCH, *leaf.type.sizes)
-            )
+            leaf.name: np.broadcast_to(values[f"init.{leaf.name}"], (BATCH, *leaf.type.sizes))
             for leaf in step.leaves_of(LeafRole.STATE)
         }
         for time in range(1, STEPS + 1):
@@ -71,13 +69,12 @@ def _explodes(lowered: Lowered, seed: int) -> str:
                 for leaf in step.leaves_of(LeafRole.INPUT)
             }
             results = run_step(step, {**values, **inputs, **states})
-            for name in states:
-                states[name] = results[f"state.{name}"]
-                flaw = _flaw(f"state {name}", states[name], time)
-                if flaw:
-                    return flaw
+            states = {name: results[f"state.{name}"] for name in states}
+            seen = {f"state {name}": value for name, value in states.items()}
             for result in step.results_of(ResultRole.OUTPUT):
-                flaw = _flaw("the output", results[f"output.{result.name}"], time)
+                seen["the output"] = results[f"output.{result.name}"]
+            for what, value in seen.items():
+                flaw = _flaw(what, value, time)
                 if flaw:
                     return flaw
     return ""

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Protocol
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from rnndsl.compiler.canonical import same_cell
 from rnndsl.diagnostics import RnndslError
-from rnndsl.search.candidate import Candidate, read_candidate, reason_of
+from rnndsl.search.candidate import read_candidate, reason_of
 from rnndsl.search.counting import Counter
+from rnndsl.search.duplicates import as_before, find_same_cell, find_same_text
 from rnndsl.search.errors import NothingToTrain
 from rnndsl.search.objective import Objective, Report
 from rnndsl.search.reading import candidate_text
 from rnndsl.search.record import (
+    CELL,
+    OUTCOME,
     REDONE,
     STATES,
     TRAINED,
@@ -148,54 +150,57 @@ class _Search:
 
     def _train_baseline(self) -> None:
         study = self.storage.baseline
-        known = [r for r in read_records(study.get_trials(deepcopy=False)) if r.kind in TRAINED]
-        if not known:
-            trial = begin_trial(study)
-            _note_origin(trial, self.settings)
+        known = self.baseline()
+        if known is None:
+            trial = begin_trial(study, self.settings.seed)
             try:
                 outcome = self.objective.baseline(self._report(trial, None))
             except KeyboardInterrupt:
                 _finish(study, trial, Outcome("interrupted", reason="Ctrl-C"))
                 raise
-            known = [_finish(study, trial, outcome)]
-        self.watcher.baseline(known[-1])
+            except Exception as error:
+                # What the baseline cannot be trained on, no cell can.
+                _finish(study, trial, Outcome("failed", reason=_one_line(error)))
+                raise
+            known = _finish(study, trial, outcome)
+        self.watcher.baseline(known)
 
     def _trial(self, searcher: Searcher) -> TrialRecord:
         proposal = searcher.ask()
         trial = proposal.trial
-        _note_origin(trial, self.settings)
         try:
             outcome, state = self._judge(proposal)
         except KeyboardInterrupt:
             queue_again(self.study, trial.params)
             _finish(self.study, trial, Outcome("interrupted", reason="Ctrl-C"))
             raise
+        except Exception as error:  # noqa: BLE001 - one bad cell must not end the search
+            outcome, state = Outcome("failed", reason=_one_line(error)), None
         _store(trial, outcome)
         searcher.tell(proposal, state or STATES[outcome.kind], outcome.score)
         return _record(self.study, trial)
 
     def _judge(self, proposal: Proposal) -> tuple[Outcome, TrialState | None]:
-        trial = proposal.trial
+        trial, number = proposal.trial, proposal.trial.number
         text = candidate_text(self.settings.space, proposal.cell)
-        trial.set_user_attr("cell", text)
+        known = find_same_text(self.study, number, text)
+        if known is not None:
+            trial.set_user_attr(CELL, {"text": text, "hash": known.user_attrs[CELL]["hash"]})
+            return as_before(known)
         try:
             candidate = read_candidate(text, proposal.choices)
         except RnndslError as error:
+            trial.set_user_attr(CELL, {"text": text, "hash": ""})
             return Outcome("rejected", reason=reason_of(error)), None
-        trial.set_user_attr("hash", candidate.hash)
-        known = _first_of(self.study, candidate, trial.number)
+        # Stored before it is looked up, so that of two processes with one cell one gives way.
+        trial.set_user_attr(CELL, {"text": text, "hash": candidate.hash})
+        known = find_same_cell(self.study, number, candidate)
         if known is not None:
-            state = known.state if known.state.is_finished() else TrialState.FAIL
-            return _as_before(known), state
+            return as_before(known)
         flaw = find_flaw(candidate.lowered, self.settings.seed)
         if flaw:
             return Outcome("rejected", reason=flaw), None
-        try:
-            return self.objective.evaluate(candidate.cell, self._report(trial, trial.number)), None
-        except Exception as error:
-            # Whatever goes wrong with one cell, the search goes on and says so.
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-            return Outcome("failed", reason=reason), None
+        return self.objective.evaluate(candidate.cell, self._report(trial, number)), None
 
     def _report(self, trial: optuna.Trial, number: int | None) -> Report:
         def report(rung: int, score: float) -> bool:
@@ -210,34 +215,35 @@ class _Search:
     def records(self) -> tuple[TrialRecord, ...]:
         return read_records(self.study.get_trials(deepcopy=False))
 
+    def baseline(self) -> TrialRecord | None:
+        """How the baseline did; None while it has not been trained."""
+        records = read_records(self.storage.baseline.get_trials(deepcopy=False))
+        return next((r for r in records if r.kind in ("scored", "diverged")), None)
+
     def board(self) -> Leaderboard:
         records = self.records()
-        baselines = read_records(self.storage.baseline.get_trials(deepcopy=False))
-        trained = [record for record in baselines if record.kind in TRAINED]
         return Leaderboard(
             study=self.settings.folder.name,
             unit=self.objective.unit,
             command=self.settings.command,
             settings={"sampler": self.settings.sampler.name, **self.study.user_attrs["settings"]},
             versions=installed_versions(),
-            baseline=trained[-1] if trained else None,
+            baseline=self.baseline(),
             rows=rank(records),
             counts=count_kinds(records),
         )
 
 
-def _note_origin(trial: optuna.Trial, settings: SearchSettings) -> None:
-    """Say with what the trial can be done again, before anything can happen to it."""
-    trial.set_user_attr("seed", settings.seed)
-    trial.set_user_attr("versions", installed_versions())
+def _one_line(error: Exception) -> str:
+    if isinstance(error, RnndslError):
+        return reason_of(error)
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]
 
 
 def _store(trial: optuna.Trial, outcome: Outcome) -> None:
     """Everything about the outcome but the score, which goes with the trial's state."""
-    trial.set_user_attr("facts", dict(outcome.facts))
-    if outcome.reason:
-        trial.set_user_attr("reason", outcome.reason)
-    trial.set_user_attr("kind", outcome.kind)
+    values = {"kind": outcome.kind, "reason": outcome.reason, "facts": dict(outcome.facts)}
+    trial.set_user_attr(OUTCOME, values)
 
 
 def _finish(study: optuna.Study, trial: optuna.Trial, outcome: Outcome) -> TrialRecord:
@@ -250,24 +256,3 @@ def _record(study: optuna.Study, trial: optuna.Trial) -> TrialRecord:
     record = read_record(study.get_trials(deepcopy=False)[trial.number])
     assert record is not None, "it was finished just now"
     return record
-
-
-def _first_of(study: optuna.Study, candidate: Candidate, number: int) -> FrozenTrial | None:
-    """The trial that answers for this cell: finished, or running since before this one."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.number == number or trial.user_attrs.get("hash") != candidate.hash:
-            continue
-        record = read_record(trial)
-        if record is None and trial.number > number:
-            continue  # it waits for this one
-        if record is not None and record.kind in {*REDONE, "duplicate"}:
-            continue
-        if same_cell(read_candidate(trial.user_attrs["cell"]).graph, candidate.graph):
-            return trial
-    return None
-
-
-def _as_before(known: FrozenTrial) -> Outcome:
-    """The outcome of a cell that was judged before: the sampler is told the same again."""
-    score = known.value if known.state is TrialState.COMPLETE else None
-    return Outcome("duplicate", score, f"the same cell as trial {known.number}")

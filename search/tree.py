@@ -42,13 +42,13 @@ def _transform(node: Any, change: Callable[[Any], Any | None]) -> Any:
     changed = change(node)
     if changed is not None:
         return changed
-    parts = {}
+    changes: dict[str, Any] = {}
     for field in fields(node):
         old = getattr(node, field.name)
         new = _transform(old, change)
         if new is not old:
-            parts[field.name] = new
-    return replace(node, **parts) if parts else node
+            changes[field.name] = new
+    return replace(node, **changes) if changes else node
 
 
 def _is_node(value: Any) -> bool:

@@ -6,13 +6,15 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
-WORKER = "worker"  # the user attribute
+from rnndsl.search.versions import installed_versions
+
+ORIGIN = "origin"  # the user attribute of a trial
 
 # A trial is in the storage for an instant before it says whose it is.
 _GRACE = timedelta(minutes=1)
@@ -24,10 +26,11 @@ def this_worker() -> dict[str, Any]:
     return {"host": socket.gethostname(), "pid": pid, "start": _start(pid)}
 
 
-def begin_trial(study: optuna.Study) -> optuna.Trial:
-    """A new trial, which says at once whose it is."""
+def begin_trial(study: optuna.Study, seed: int) -> optuna.Trial:
+    """A new trial, which says at once whose it is and what it depends on besides its cell."""
     trial = study.ask()
-    trial.set_user_attr(WORKER, this_worker())
+    versions = installed_versions()
+    trial.set_user_attr(ORIGIN, {**this_worker(), "seed": seed, "versions": versions})
     return trial
 
 
@@ -36,11 +39,11 @@ def is_orphan(trial: FrozenTrial, now: datetime | None = None) -> bool:
 
     Processes of other hosts cannot be seen from here; their trials are left alone.
     """
-    worker: Mapping[str, Any] | None = trial.user_attrs.get(WORKER)
+    worker: Mapping[str, Any] | None = trial.user_attrs.get(ORIGIN)
     if worker is None:
         started = trial.datetime_start
-        now = now or datetime.now(timezone.utc)
-        return started is None or now - started.astimezone(timezone.utc) > _GRACE
+        now = now or datetime.now(UTC)
+        return started is None or now - started.astimezone(UTC) > _GRACE
     if worker["host"] != socket.gethostname():
         return False
     if worker["pid"] == os.getpid() and worker["start"] == _start(os.getpid()):

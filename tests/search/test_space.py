@@ -38,7 +38,7 @@ SMALL = {
     "used again inside another": "h' = ?f(tanh | sin)(h) + ?(?f(tanh | sin)(h) | linear[H](x))",
     "a name in exclusive options": "h' = ?(tanh(?a(x | h)) | sin(?a(x | h)) | h)",
     "grown": "h' = ?expr(x, h, depth = 1)",
-    "grown twice": "h' = ?expr(x, h, depth = 1, ops = \"+ linear\") * ?expr(h, depth = 1)",
+    "grown twice": 'h\' = ?expr(x, h, depth = 1, ops = "+ linear") * ?expr(h, depth = 1)',
     "grown to nothing": "h' = tanh(?expr(x, h, depth = 0))",
 }
 
@@ -57,13 +57,8 @@ def test_count_equals_number_of_listed_derivations(line: str) -> None:
 def test_filling_asks_for_exactly_the_choices_of_the_derivation(line: str) -> None:
     found = space(line)
     for derivation in enumerate_derivations(found):
-        asked = []
-
-        def decide(name: str, options: tuple[str, ...]) -> int:
-            asked.append(name)
-            return derivation[name]  # noqa: B023
-
-        fill(found, decide)
+        asked: list[str] = []
+        fill(found, lambda name, options, a=asked, d=derivation: a.append(name) or d[name])  # type: ignore[misc]
         assert sorted(asked) == sorted(derivation)
 
 
@@ -150,10 +145,10 @@ WRONG = {
     "a name in two options at once": ("h' = ?(?a(x | h) | h) + ?(?a(x | h) | x)", "E0605"),
     "a leaf with a hole": ("h' = ?expr(x, ?(h | x))", "E0606"),
     "no leaf": ("h' = ?expr(depth = 2)", "E0606"),
-    "an unknown operator": ("h' = ?expr(x, h, ops = \"tan\")", "E0606"),
+    "an unknown operator": ('h\' = ?expr(x, h, ops = "tan")', "E0606"),
     "an unknown option": ("h' = ?expr(x, h, dept = 2)", "E0606"),
     "too deep": ("h' = ?expr(x, h, depth = 60)", "E0606"),
-    "nothing of the right shape": ("h' = ?expr(x, ops = \"tanh\")", "E0606"),
+    "nothing of the right shape": ('h\' = ?expr(x, ops = "tanh")', "E0606"),
 }
 
 
