@@ -177,7 +177,7 @@ def _test_loss(config: TrainConfig, corpus: Corpus) -> float | None:
 
     if config.run_dir is None or len(corpus.test) < 2:
         return None
-    trained = load_trained(config.run_dir)
+    trained = load_trained(config.run_dir, device=config.device)
     streams = evaluation_streams(
         corpus.test, config.batch, config.bptt, corpus.name, "test", None, config.device
     )

@@ -145,6 +145,18 @@ class CellUnfit(TrainingMistake):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutOfMemory(TrainingMistake):
+    """The model or its activations do not fit."""
+
+    code = "E0719"
+    title = "there is not enough memory on {device}"
+    note = "{reason}"
+    help = "make `--hidden`, `--batch` or `--bptt` smaller"
+    device: str
+    reason: str
+
+
 # ------------------------------------------------------------------------------ divergence
 
 

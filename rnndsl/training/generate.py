@@ -31,10 +31,12 @@ class Trained:
     data: str  # the fingerprint of what it was trained on
 
 
-def load_trained(path: str | Path, make_layer: LayerFactory | None = None) -> Trained:
+def load_trained(
+    path: str | Path, make_layer: LayerFactory | None = None, device: str = "cpu"
+) -> Trained:
     """The model of a checkpoint file, or of a run's folder: its best one, else its last.
 
-    RnndslError when there is none, or it is damaged.
+    It comes to ``device``, wherever it was trained.  RnndslError when there is none, or it is damaged.
     """
     file = Path(path)
     if file.is_dir():
@@ -42,19 +44,19 @@ def load_trained(path: str | Path, make_layer: LayerFactory | None = None) -> Tr
         file = folder.best if folder.best.exists() else folder.last
     payload = load_checkpoint(file)
     try:
-        return _build(payload, make_layer)
+        return _build(payload, make_layer, device)
     except (KeyError, TypeError, RuntimeError) as error:
         raise damaged(file, str(error).splitlines()[0]) from None
 
 
-def _build(payload: Payload, make_layer: LayerFactory | None) -> Trained:
-    name = payload["config"]["cell"]
+def _build(payload: Payload, make_layer: LayerFactory | None, device: str) -> Trained:
+    settings = {**payload["config"], "device": device}
     if make_layer is None:
         cell = cell_from_source(payload["cell"])
-        config = config_from_json(payload["config"], cell)
+        config = config_from_json(settings, cell)
         make_layer = cell_layers(cell, config)
     else:
-        config = config_from_json(payload["config"], name)
+        config = config_from_json(settings, settings["cell"])
     vocabulary = Vocabulary(config.level, tuple(payload["vocabulary"]))
     model = build_model(config, len(vocabulary), make_layer)
     model.load_state_dict(payload["model"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 
 from rnndsl.training.cells import cell_source, lower_for_text, resolve_cell
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.corpus import Corpus, load_corpus
+from rnndsl.training.hardware import check_device, memory_errors, thread_count
 from rnndsl.training.interrupt import Interrupt, deferred_interrupt
 from rnndsl.training.layers import LayerFactory, cell_layers
 from rnndsl.training.progress import (
@@ -42,6 +41,7 @@ def train(
     recurrent layer in place of the cell's.  Threads and the global random state are left as
     they were.  RnndslError for mistakes of the user; TrainingDivergedError when it diverges.
     """
+    check_device(config.device)
     if corpus is None:
         corpus = load_corpus(config.data, config.level, config.min_count)
     if make_layer is None:
@@ -52,7 +52,8 @@ def train(
         text = f"# {config.cell_name}: a layer that was handed to train()\n"
     interruptible = config.run_dir is not None
     with (
-        _threads(config.threads),
+        thread_count(config.threads),
+        memory_errors(config.device),
         torch.random.fork_rng(devices=[]),
         deferred_interrupt(interruptible) as interrupt,
     ):
@@ -177,17 +178,3 @@ def _result(run: Run, stopped: StopReason) -> TrainResult:
         config=run.config,
         model=run.model,
     )
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Let torch use ``count`` threads, and afterwards as many as before."""
-    if count is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -101,6 +101,7 @@ def open_recorder(run: Run, cell_text: str, resume: bool) -> Recorder:
         recorder.save(run)  # so that a run that is killed at once can be resumed, too
         return recorder
     restore(run, load_checkpoint(folder.last), folder.last, cell_text)
+    folder.remove_leftovers()
     folder.write_config(values)
     recorder = FolderRecorder(folder, cell_text, saved_step=run.position.step)
     recorder.metrics.rewind(run.position.step)

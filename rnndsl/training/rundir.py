@@ -59,6 +59,12 @@ class RunDir:
         """Write config.json anew."""
         write_text_atomically(self.config, json.dumps(config, indent=2) + "\n")
 
+    def remove_leftovers(self) -> None:
+        """Remove files that a killed run was about to put in place."""
+        for path in (self.config, self.cell, self.metrics, self.last, self.best):
+            for leftover in self.path.glob(f".{path.name}.*"):
+                leftover.unlink(missing_ok=True)
+
     def read_config(self) -> dict[str, Any]:
         """What config.json says; RnndslError when there is no run here, or it is damaged."""
         try:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import rnndsl
+from rnndsl.diagnostics import RnndslError
 from rnndsl.training.checkpoint import load_checkpoint
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.corpus import load_corpus
@@ -145,6 +146,20 @@ def test_divergence_names_the_step_and_keeps_the_checkpoints(
     payload = load_checkpoint(folder / "last.pt")
     assert payload["position"]["step"] == 2
     assert all(value.isfinite().all() for value in payload["model"].values())
+
+
+def test_device_that_is_not_there_is_refused(tiny: TrainConfig, make_layer: Factory) -> None:
+    with pytest.raises(RnndslError, match="`device` cannot be abacus"):
+        train(replace(tiny, device="abacus"), make_layer=make_layer)
+
+
+def test_model_that_does_not_fit_is_refused(tiny: TrainConfig) -> None:
+    def too_large(inputs: int, hidden: int) -> nn.Module:
+        torch.empty(1 << 60)
+        raise AssertionError
+
+    with pytest.raises(RnndslError, match="E0719"):
+        train(tiny, make_layer=too_large)
 
 
 GROWING = """

@@ -113,6 +113,18 @@ def test_finished_run_resumes_with_more_steps(
     assert json.loads((tmp_path / "run" / "config.json").read_text())["steps"] == 20
 
 
+def test_half_written_files_of_a_killed_run_are_removed(
+    tiny: TrainConfig, make_layer: Factory, tmp_path: Path
+) -> None:
+    config = replace(tiny, steps=2, run_dir=str(tmp_path / "run"))
+    train(config, make_layer=make_layer)
+    (tmp_path / "run" / ".last.pt.x1y2z3").write_bytes(b"half")
+    (tmp_path / "run" / ".notes").write_text("not ours")
+    train(config, make_layer=make_layer, resume=True)
+    hidden = [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+    assert hidden == [".notes"]
+
+
 @pytest.fixture
 def trained(tiny: TrainConfig, make_layer: Factory, tmp_path: Path) -> TrainConfig:
     config = replace(tiny, steps=10, run_dir=str(tmp_path / "run"))
