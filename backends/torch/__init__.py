@@ -8,4 +8,4 @@ from rnndsl.backends.torch.errors import NonFiniteError as NonFiniteError
 from rnndsl.backends.torch.errors import SecondDerivativeError as SecondDerivativeError
 from rnndsl.backends.torch.gradients import GradientReport as GradientReport
 from rnndsl.backends.torch.gradients import gradcheck as gradcheck
-from rnndsl.backends.torch.layer import Layer as Layer
+from rnndsl.backends.torch.module import Layer as Layer

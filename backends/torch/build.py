@@ -9,7 +9,7 @@ import torch
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerOptionError
-from rnndsl.backends.torch.layer import Layer, Options
+from rnndsl.backends.torch.module import Layer, Options
 from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.ir import LeafRole

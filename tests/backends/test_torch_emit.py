@@ -6,20 +6,19 @@ import traceback
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from rnndsl.backends.torch.emit import emit_plan, function_name  # noqa: E402
-from rnndsl.backends.torch.expressions import EXPRESSIONS  # noqa: E402
-from rnndsl.backends.torch.source import load_function  # noqa: E402
-from rnndsl.compiler.autodiff import differentiate  # noqa: E402
-from rnndsl.compiler.ir import Graph, LeafRole, ResultRole  # noqa: E402
-from rnndsl.compiler.ops import OPS  # noqa: E402
-from rnndsl.compiler.separate import separate  # noqa: E402
-from rnndsl.compiler.split import split  # noqa: E402
-from tests.backends.torch_graphs import GRAPHS, lstm, random_leaves  # noqa: E402
-from tests.compiler.random_graphs import random_graph  # noqa: E402
-from tests.compiler.tolerance import assert_same  # noqa: E402
+from rnndsl.backends.torch.emit import emit_plan, function_name
+from rnndsl.backends.torch.expressions import EXPRESSIONS
+from rnndsl.backends.torch.source import load_function
+from rnndsl.compiler.autodiff import differentiate
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
+from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.separate import separate
+from rnndsl.compiler.split import split
+from tests.backends.torch_graphs import GRAPHS, lstm, random_leaves
+from tests.compiler.random_graphs import random_graph
+from tests.compiler.tolerance import assert_same
 
 torch.set_num_threads(1)
 
@@ -39,7 +38,8 @@ def compare(graph: Graph, reverse: bool, steps: int, batch: int) -> None:
         for role, tensors in zip(_ROLES, results, strict=True)
         for result, tensor in zip(graph.results_of(role), tensors, strict=True)
     }
-    assert_same(found, graph, *leaves, reverse=reverse)
+    inputs, states, params = leaves
+    assert_same(found, graph, inputs, states, params, reverse=reverse)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
+import torch
+from torch import Tensor
 
-torch = pytest.importorskip("torch")
-
-from torch import Tensor  # noqa: E402
-
-from rnndsl.backends.torch import SecondDerivativeError  # noqa: E402
-from rnndsl.backends.torch.operators import run  # noqa: E402
-from rnndsl.backends.torch.program import (  # noqa: E402
+from rnndsl.backends.torch import SecondDerivativeError
+from rnndsl.backends.torch.operators import run
+from rnndsl.backends.torch.program import (
     ProgramTextError,
     SequenceProgram,
     make_program,
     parse_program,
 )
-from rnndsl.backends.torch.programs import find_runner, register  # noqa: E402
-from tests.backends.torch_graphs import GRAPHS, lstm  # noqa: E402
+from rnndsl.backends.torch.programs import find_runner, register
+from tests.backends.torch_graphs import GRAPHS, lstm
 
 torch.set_num_threads(1)
 
@@ -26,7 +26,7 @@ def tensors(program: SequenceProgram, steps: int, batch: int) -> list[list[Tenso
     """Inputs, states and parameters that all want a gradient."""
 
     def draw(*shape: int) -> Tensor:
-        return torch.randn(*shape, dtype=torch.float64).requires_grad_()
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
     return [
         [draw(steps, batch, *kind.sizes) for kind in program.inputs.values()],
@@ -64,7 +64,7 @@ def test_only_the_wanted_gradients_are_computed(wanted: str) -> None:
     if wanted == "nothing":
         assert not any(result.requires_grad for result in results)
         return
-    torch.stack([result.sum() for result in results]).sum().backward()
+    torch.stack([result.sum() for result in results]).sum().backward()  # type: ignore[no-untyped-call]
     for name, group in groups.items():
         assert all((tensor.grad is not None) == (name == wanted) for tensor in group)
 
@@ -95,12 +95,12 @@ def test_a_second_derivative_is_a_clear_error() -> None:
     y = run(register(program), inputs, states, params)[0]
     (gradient,) = torch.autograd.grad(y.sum(), inputs, create_graph=True)
     with pytest.raises(SecondDerivativeError, match="cannot be differentiated twice"):
-        gradient.sum().backward()
+        gradient.sum().backward()  # type: ignore[no-untyped-call]
 
 
 def test_results_share_no_memory_with_anything() -> None:
     program = make_program(GRAPHS["window"]())
     arguments = [[t.detach() for t in group] for group in tensors(program, 3, 2)]
     results = run(register(program), *arguments)
-    places = [t.untyped_storage().data_ptr() for t in (*results, *sum(arguments, []))]
+    places = [t.untyped_storage().data_ptr() for t in (*results, *itertools.chain(*arguments))]
     assert len(set(places)) == len(places)

@@ -1,0 +1,279 @@
+"""A layer as a torch module: parameters, copies, processes, compilation, export."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import rnndsl
+from rnndsl.backends.torch import LayerOptionError, NonFiniteError
+
+torch.set_num_threads(1)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Model(nn.Module):
+    """A layer between two linear maps, as in a user's model."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.layer = rnndsl.layer("lstm", 4, 5, **options)
+        self.last = nn.Linear(self.layer.output_size, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.layer(self.first(x))
+        return self.last(y)  # type: ignore[no-any-return]
+
+
+def test_parameters_have_the_names_of_the_cell() -> None:
+    layer = rnndsl.layer("lstm", 3, 5, 2, bidirectional=True)
+    keys = set(layer.state_dict())
+    assert {"layers.0.i.x.weight", "layers.0_reverse.i.bias", "layers.1.o.h.weight"} <= keys
+    assert dict(layer.named_parameters())["layers.1.i.x.weight"].shape == (5, 10)
+    assert layer.parameter_count() == sum(p.numel() for p in layer.parameters())
+
+
+def test_frozen_parameters_are_saved_but_do_not_train() -> None:
+    layer = rnndsl.layer(
+        rnndsl.parse(
+            "cell C(D, H):\n    input x: [D]\n    state h: [H]\n"
+            "    param scale: [H] = ones frozen\n"
+            "    h' = scale * tanh(linear[H](x, h))\n    return h'\n"
+        ),
+        3,
+        5,
+    )
+    assert "layers.0.scale" in layer.state_dict()
+    assert not any("scale" in name for name, _ in layer.named_parameters())
+    assert layer.parameter_count() - layer.parameter_count(trainable_only=True) == 5
+    layer(torch.randn(2, 1, 3))[0].sum().backward()
+
+
+def test_names_that_a_module_has_already_get_an_underscore() -> None:
+    layer = rnndsl.layer(
+        rnndsl.parse(
+            "cell C(D, H):\n    input x: [D]\n    state h: [H]\n"
+            "    type = sigmoid(linear[H](x))\n"
+            "    train = tanh(linear[H](x, h))\n    h' = type * train\n    return h'\n"
+        ),
+        3,
+        5,
+    )
+    assert "layers.0.type_.x.weight" in layer.state_dict()
+    layer.train()
+    layer(torch.randn(2, 1, 3))[0].sum().backward()
+    copy.deepcopy(layer)(torch.randn(2, 1, 3))
+
+
+def test_the_seed_of_torch_decides_the_parameters() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(rnndsl.layer("gru", 3, 5).state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert not torch.equal(states[0]["layers.0.r.x.weight"], states[2]["layers.0.r.x.weight"])
+    assert states[0]["layers.0.r.x.weight"].abs().max() <= 5**-0.5
+
+
+def test_copies_and_pickles_compute_the_same() -> None:
+    layer = rnndsl.layer("lstm", 3, 5, 2)
+    x = torch.randn(4, 2, 3)
+    y, _ = layer(x)
+    stream = io.BytesIO()
+    torch.save(layer, stream)
+    stream.seek(0)
+    saved = torch.load(stream, weights_only=False)
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), saved):
+        assert torch.equal(other(x)[0], y)
+    fresh = rnndsl.layer("lstm", 3, 5, 2)
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(fresh(x)[0], y)
+
+
+def test_a_layer_follows_to() -> None:
+    layer = rnndsl.layer("lstm", 3, 5)
+    x = torch.randn(4, 2, 3)
+    exact = copy.deepcopy(layer).double()(x.double())[0]
+    assert exact.dtype == torch.float64
+    rough, _ = copy.deepcopy(layer).to(torch.bfloat16)(x.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.double(), exact, atol=0.03, rtol=0.03)
+    torch.testing.assert_close(layer(x)[0].double(), exact, atol=1e-6, rtol=1e-5)
+
+
+def test_under_autocast_the_layer_computes_in_its_own_dtype() -> None:
+    model = Model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, _ = model.layer(model.first(torch.randn(4, 2, 3)))
+    assert y.dtype == torch.float32
+
+
+def test_the_description_names_cell_and_sizes() -> None:
+    text = repr(rnndsl.layer("rhn", 3, 5, num_layers=2, dropout=0.25, depth=2))
+    assert "RHN, D=3, H=5, num_layers=2, dropout=0.25" in text
+
+
+def test_flops_count_two_for_each_weight() -> None:
+    flops = rnndsl.layer("lstm", 3, 5).flops_per_step()
+    products = 2 * 4 * 5 * (3 + 5)
+    assert products < flops < 3 * products
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hidden_size": 5}, "dimension D of the cell has no size"),
+        ({"input_size": 3}, "dimension H of the cell has no size"),
+        ({"input_size": 3, "hidden_size": 5, "depht": 3}, "no dimension or number `depht`"),
+        ({"input_size": 3, "hidden_size": 0}, "hidden_size must be a whole number from 1"),
+        ({"input_size": 3, "hidden_size": 5, "num_layers": 0}, "num_layers must be"),
+        ({"input_size": 3, "hidden_size": 5, "dropout": 2.0}, "dropout must be"),
+        ({"input_size": 3, "hidden_size": 5, "backend": "fast"}, "backend `fast`"),
+        ({"input_size": 3, "hidden_size": 5, "dtype": torch.int64}, "dtype must be"),
+    ],
+)
+def test_wrong_options_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LayerOptionError) as caught:
+        rnndsl.layer("lstm", **arguments)
+    assert message in str(caught.value)
+
+
+def test_a_cell_that_cannot_be_stacked_says_why() -> None:
+    window = rnndsl.parse(
+        "cell W(D, H):\n    input x: [D]\n    state last: [D]\n"
+        "    y = linear[H](x, last)\n    last' = x\n    return y\n"
+    )
+    rnndsl.layer(window, 3, 5)
+    with pytest.raises(LayerOptionError, match="another shape"):
+        rnndsl.layer(window, 3, 5, 2)
+
+
+def test_the_first_value_that_is_not_finite_is_found() -> None:
+    layer = rnndsl.layer("lstm", 3, 5, 2, check_finite=True)
+    x = torch.randn(4, 2, 3)
+    layer(x)
+    assert layer.find_nonfinite(x) is None
+    x[2, 1, 0] = float("inf")
+    x[3, 0, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match="input `x` is infinite at step 2") as caught:
+        rnndsl.layer("elman", 3, 5, check_finite=True, rectified=1)(x)
+    assert caught.value.step == 2
+    with torch.no_grad():
+        dict(layer.named_parameters())["layers.1.g.bias"][2] = float("nan")
+    with pytest.raises(NonFiniteError) as caught:
+        layer(torch.randn(4, 2, 3))
+    text = str(caught.value)
+    assert "layer 1" in text and "g = tanh(linear[H](x, h))" in text
+
+
+def test_an_overflow_is_traced_to_its_equation() -> None:
+    cell = rnndsl.parse(
+        "cell C(D, H):\n    input x: [D]\n    state h: [H]\n"
+        "    a = exp(linear[H](x, h))\n    b = a * 2\n    h' = b\n    return h'\n"
+    )
+    torch.manual_seed(0)
+    found = rnndsl.layer(cell, 3, 5).find_nonfinite(torch.randn(40, 2, 3))
+    assert found is not None
+    assert found.value == "`a`"
+    assert found.kind == "infinite"
+
+
+def test_states_that_begin_infinite_are_no_fault() -> None:
+    layer = rnndsl.layer("slstm", 3, 4, check_finite=True)
+    layer(torch.randn(4, 2, 3))
+
+
+def test_torch_compile_sees_one_call() -> None:
+    torch.manual_seed(0)
+    model = Model()
+    seen = []
+
+    def keep(module: torch.fx.GraphModule, examples: object) -> torch.fx.GraphModule:
+        seen.append(module)
+        return module
+
+    x = torch.randn(4, 2, 3)
+    compiled = torch.compile(model, fullgraph=True, backend=keep)
+    torch.testing.assert_close(compiled(x), model(x))
+    calls = [n for n in seen[0].graph.nodes if "rnndsl" in str(n.target)]
+    assert len(calls) == 1
+    torch._dynamo.reset()
+
+
+def test_a_compiled_model_trains_at_any_length_without_compiling_again() -> None:
+    torch.manual_seed(0)
+    model = Model()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
+    torch._dynamo.utils.counters.clear()
+    for steps, batch in ((4, 2), (7, 3), (5, 6)):
+        x = torch.randn(steps, batch, 3)
+        wanted = torch.autograd.grad(model(x).sin().sum(), list(model.parameters()))
+        found = torch.autograd.grad(compiled(x).sin().sum(), list(model.parameters()))
+        torch.testing.assert_close(found, wanted)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    torch._dynamo.reset()
+
+
+def test_an_exported_model_runs_in_another_process_at_other_sizes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Model(bidirectional=True).eval()
+    dims = {"x": {0: torch.export.Dim("T"), 1: torch.export.Dim("B")}}
+    exported = torch.export.export(model, (torch.randn(4, 2, 3),), dynamic_shapes=dims)
+    calls = [n for n in exported.graph.nodes if "rnndsl" in str(n.target)]
+    assert len(calls) == 2  # one for each direction
+    torch.export.save(exported, tmp_path / "model.pt2")
+    x = torch.randn(9, 5, 3)
+    with torch.no_grad():
+        torch.save((x, model(x)), tmp_path / "example.pt")
+    code = (
+        "import sys, torch, rnndsl.backends.torch\n"
+        "model = torch.export.load(sys.argv[1] + '/model.pt2').module()\n"
+        "x, y = torch.load(sys.argv[1] + '/example.pt')\n"
+        "torch.testing.assert_close(model(x), y, rtol=0, atol=0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=ROOT)
+
+
+_WORKER = """
+import sys, torch, torch.distributed as dist, rnndsl
+from torch.nn.parallel import DistributedDataParallel
+torch.set_num_threads(1)
+rank, folder = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method="file://" + folder + "/store", rank=rank, world_size=2)
+torch.manual_seed(rank)
+layer = rnndsl.layer("lstm", 3, 5)
+model = DistributedDataParallel(layer)
+torch.manual_seed(7)
+x = torch.randn(4, 6, 3)
+y, _ = model(x[:, 3 * rank : 3 * rank + 3])
+y.square().mean().backward()
+mean = {n: p.grad.clone() for n, p in layer.named_parameters()}
+layer.zero_grad()
+layer(x)[0].square().mean().backward()
+for name, parameter in layer.named_parameters():
+    torch.testing.assert_close(mean[name], parameter.grad)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_two_processes_share_gradients(tmp_path: Path) -> None:
+    workers = [
+        subprocess.Popen([sys.executable, "-c", _WORKER, str(rank), str(tmp_path)], cwd=ROOT)
+        for rank in range(2)
+    ]
+    try:
+        assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
