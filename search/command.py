@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "space",
         metavar="SPACE",
         help="a .rnn file with a space (FILE.rnn:NAME for one of several), or the name of one "
-        "that ships: gated, lstm_gates, free",
+        "that ships: dag, free, gated, lstm_gates, tree",
     )
     parser.add_argument("--data", metavar="PATH", help="text file or folder (default: bundled)")
     parser.add_argument("--study", metavar="FOLDER", help="of the study (default studies/SPACE)")
@@ -114,7 +114,7 @@ def _search(settings: SearchSettings, training: TrainSettings) -> int:
     with open_display(objective.unit) as display:
         result = run_search(settings, objective, display)
     print_end(result)
-    return _say_end(settings, result)
+    return _say_end(settings, result, training.hidden)
 
 
 _ENDS = {
@@ -124,7 +124,7 @@ _ENDS = {
 }
 
 
-def _say_end(settings: SearchSettings, result: SearchResult) -> int:
+def _say_end(settings: SearchSettings, result: SearchResult, embedding: int) -> int:
     from rnndsl.search.results import WINNER
 
     winner = settings.folder / WINNER
@@ -134,9 +134,9 @@ def _say_end(settings: SearchSettings, result: SearchResult) -> int:
         return INTERRUPTED
     print(_ENDS[result.ended])
     if result.board.winner is not None:
-        width = result.board.winner.facts.get("width")
+        sizes = f"--hidden {result.board.winner.facts['width']} --embedding {embedding}"
         print(f"the best cell is in {winner}; train it with:")
-        print(f"  rnndsl train {shlex.quote(str(winner))} --hidden {width}")
+        print(f"  rnndsl train {shlex.quote(str(winner))} {sizes}")
     return 0
 
 
