@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 100_000  # values of one cell
 MOST_ITERATIONS = 4096  # of one loop
-MOST_STEPS = 300_000  # expressions read, loops unrolled
+MOST_STEPS = 500_000  # expressions read, loops unrolled
 MOST_ERRORS = 50  # after which checking stops
 OPEN = "depends on a dimension that has no number yet"
 

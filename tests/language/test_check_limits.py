@@ -32,7 +32,7 @@ def body(*lines: str, header: str = "Big(D, H)") -> str:
 
 def test_a_deep_expression_is_read_or_refused() -> None:
     assert codes(body(f"return {'tanh(' * 5000}x{')' * 5000}")) == {"E0109"}
-    assert codes(body("return " + " + ".join(["x"] * 5000))) <= {"E0109"}
+    assert all(c.startswith("E01") for c in codes(body("return " + " + ".join(["x"] * 5000))))
     assert codes(body("return " + " + ".join(["x"] * 90))) == set()
 
 
