@@ -107,9 +107,11 @@ def _name(cell: TypedCell, index: int) -> str:
 
 
 def _equation(value: TypedValue, texts: list[str]) -> str:
-    if value.function == "number":
+    if value.function in ("number", "size"):
         return str(value.option("value"))
     shown = [texts[v] for v in value.operands]
+    if not value.function.isidentifier():
+        return f"({f' {value.function} '.join(shown)})"
     shown += [
         f"{key} = {_option_text(option)}" for key, option in value.options if option is not None
     ]
