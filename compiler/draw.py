@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rnndsl.compiler.draw_blocks import diagram
+from rnndsl.compiler.draw_diagram import Diagram
 from rnndsl.compiler.draw_layout import layout
 from rnndsl.compiler.draw_svg import svg
 from rnndsl.compiler.draw_values import CallName
@@ -25,11 +26,15 @@ def draw(
     of the function whose call a span covers (empty for none), so that ops which came from
     one call are drawn as one block.  The same graph gives the same text.
     """
-    if isinstance(drawn, Plan):
-        stage_of = {value: k for k, stage in enumerate(drawn.stages) for value in stage.values}
-        kinds = tuple(stage.kind.value for stage in drawn.stages)
-        found = diagram(drawn.graph, stage_of, kinds, call_name)
-    else:
-        found = diagram(drawn, call_name=call_name)
+    found = drawn_diagram(drawn, call_name)
     found = replace(found, title=title or found.title)
     return svg(found, layout(found), theme)
+
+
+def drawn_diagram(drawn: Graph | Plan, call_name: CallName = lambda span: "") -> Diagram:
+    """The blocks and wires that :func:`draw` draws."""
+    if not isinstance(drawn, Plan):
+        return diagram(drawn, call_name=call_name)
+    stage_of = {value: k for k, stage in enumerate(drawn.stages) for value in stage.values}
+    kinds = tuple(stage.kind.value for stage in drawn.stages)
+    return diagram(drawn.graph, stage_of, kinds, call_name)

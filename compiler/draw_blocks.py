@@ -67,7 +67,7 @@ def _block(reading: Reading, values: tuple[int, ...]) -> Block:
     else:
         label = op(function(node))
     infix = node.op in INFIX and OPS[node.op].elementwise
-    small = infix or (OPS[node.op].elementwise and len(plain(label)) <= 4)
+    small = infix or (OPS[node.op].elementwise and len(plain(label)) <= 5)
     shape = Shape.POINT if small else Shape.FUNCTION
     ordered = sum(varying) > 1 and not OPS[node.op].commutative
     return Block(shape, label, values=values, stage=stage, ordered=ordered)
@@ -139,9 +139,11 @@ def _sinks(reading: Reading) -> list[Block]:
             values = (result.value,)
             sinks.append(Block(Shape.NEXT, label, (), values, result.name, returned=emits))
         elif result.value not in states:
-            called = reading.names.get(reading.resolve(result.value), "") or result.name
-            label = name(called)
-            sinks.append(Block(Shape.OUTPUT, label, (), (result.value,), result.name))
+            called = reading.names.get(reading.resolve(result.value), "")
+            label = name(called) if called else word("output")
+            values = (result.value,)
+            emits = bool(called) and result.role is ResultRole.OUTPUT
+            sinks.append(Block(Shape.OUTPUT, label, (), values, result.name, returned=emits))
     return sinks
 
 

@@ -213,27 +213,32 @@ def _sort_by_median(layer: list[int], keys: dict[int, float | None]) -> None:
 
 def _transpose(result: Layers, order: list[list[int]]) -> None:
     """Exchange neighbours while that removes crossings."""
+    position = _positions(order)
     improved = True
     while improved:
         improved = False
-        position = _positions(order)
         for layer in order:
-            for k in range(len(layer) - 1):
-                left, right = layer[k], layer[k + 1]
-                if _pair(result, left, right, position) > _pair(result, right, left, position):
-                    layer[k], layer[k + 1] = right, left
-                    position[left], position[right] = k + 1, k
-                    improved = True
+            # What a layer is joined to stays where it is while the layer is rearranged.
+            ends = {
+                item: [_neighbours(result, item, position, below) for below in (True, False)]
+                for item in layer
+            }
+            while _exchange(layer, ends):
+                improved = True
+            for place_, item in enumerate(layer):
+                position[item] = place_
 
 
-def _pair(result: Layers, left: int, right: int, position: dict[int, int]) -> int:
-    """Crossings between the pieces of two items if they stand in this order."""
-    total = 0
-    for below in (True, False):
-        lefts = _neighbours(result, left, position, below)
-        rights = _neighbours(result, right, position, below)
-        total += _inversions(lefts, rights)
-    return total
+def _exchange(layer: list[int], ends: dict[int, list[list[tuple[float, int]]]]) -> bool:
+    """Exchange neighbours of one layer in passing; whether that removed any crossing."""
+    improved = False
+    for k in range(len(layer) - 1):
+        left, right = layer[k], layer[k + 1]
+        pairs = list(zip(ends[left], ends[right], strict=True))
+        if sum(_inversions(a, b) for a, b in pairs) > sum(_inversions(b, a) for a, b in pairs):
+            layer[k], layer[k + 1] = right, left
+            improved = True
+    return improved
 
 
 def _badness(result: Layers, order: list[list[int]]) -> tuple[int, int]:

@@ -23,7 +23,7 @@ _PORT_STEP = 14
 _PUSH = 7  # between wires that would lie on each other
 _JOG = 10  # a smaller step to the side looks like a mistake
 _STRAIGHTEN = 12
-_REPAIRS = 12
+_STRAIGHTENINGS, _REPAIRS = 4, 12  # how often at most
 _LABEL_ROOM, _ARROW_ROOM, TRACK = 15, 13, 10
 
 
@@ -92,11 +92,13 @@ def layout(diagram: Diagram) -> Layout:
     ports = _ports(diagram, found, sizes)
     pushed: list[Apart] = []
     straight: set[Piece] = set()
-    for _ in range(_REPAIRS):
+    for repair in range(_REPAIRS):
         xs = _columns(diagram, found, sizes, ports, pushed, straight)
         channels = [_channel(found, level, xs, ports) for level in range(len(found.order) - 1)]
         pushes = [push for c in channels for push in _pushes(c, xs, ports)]
         jogs = {p for p in found.pieces if 0 < abs(_slant(p, xs, ports)) < _JOG} - straight
+        if repair >= _STRAIGHTENINGS:
+            jogs = set()
         if not pushes and not jogs:
             break
         pushed += pushes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 THEMES = ("auto", "light", "dark")
+ROOT = "rnndsl"  # the class of every drawing
 
 _FONTS = """\
 text { text-anchor: middle; font-family: "Helvetica Neue", Helvetica, Arial, sans-serif }
@@ -47,9 +48,19 @@ _PAGE = {
 def style_sheet(theme: str) -> str:
     """CSS for ``light``, ``dark``, or ``auto``, which follows the reader's setting."""
     if theme == "auto":
-        dark = "\n".join(f"  {line}" for line in _colours("dark").splitlines())
-        return f"{_FONTS}{_colours('light')}@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n"
-    return _FONTS + _colours(theme)
+        dark = _scoped(_colours("dark"), "  ")
+        light = _scoped(_FONTS + _colours("light"))
+        return f"{light}@media (prefers-color-scheme: dark) {{\n{dark}}}\n"
+    return _scoped(_FONTS + _colours(theme))
+
+
+def _scoped(rules: str, indent: str = "") -> str:
+    """The rules for drawings alone: a page that holds one keeps its own style."""
+    lines = rules.splitlines()
+    return "".join(
+        f"{indent}{', '.join(f'.{ROOT} {s}' for s in selectors.split(', '))} {{{body}\n"
+        for selectors, body in (line.split(" {", 1) for line in lines)
+    )
 
 
 def _colours(theme: str) -> str:

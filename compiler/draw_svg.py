@@ -5,10 +5,10 @@ from __future__ import annotations
 from html import escape
 from math import copysign
 
-from rnndsl.compiler.draw_diagram import Block, Diagram, Shape
+from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Block, Diagram, Shape
 from rnndsl.compiler.draw_layout import SQUARE, TRACK, Box, Layout, Point
 from rnndsl.compiler.draw_loops import loops
-from rnndsl.compiler.draw_style import style_sheet
+from rnndsl.compiler.draw_style import ROOT, style_sheet
 from rnndsl.compiler.draw_text import SUB, Label, plain, width, word
 
 _MARGIN = 14
@@ -48,9 +48,10 @@ def svg(diagram: Diagram, layout: Layout, theme: str) -> str:
     title = escape(diagram.title)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(full_width)}" height="{_n(height)}" '
-        f'viewBox="0 0 {_n(full_width)} {_n(height)}" role="img" aria-label="{title}">\n'
+        f'viewBox="0 0 {_n(full_width)} {_n(height)}" class="{ROOT}" role="img" aria-label="{title}">\n'
         f"<title>{title}</title>\n<desc>{escape(description(diagram))}</desc>\n"
         f"<style>\n{style_sheet(theme)}</style>\n"
+        f'<rect class="page" width="{_n(full_width)}" height="{_n(height)}" rx="6"/>\n'
         f'<g transform="translate({_n(centre)} {_n(top)})">\n{body}\n</g>\n{key}\n</svg>\n'
     )
 
@@ -61,10 +62,10 @@ def description(diagram: Diagram) -> str:
     def names(shape: Shape) -> str:
         return ", ".join(plain(b.label) for b in diagram.blocks if b.shape is shape) or "none"
 
-    count = sum(bool(b.values) for b in diagram.blocks)
+    count = sum(b.shape not in (*SOURCES, *SINKS) for b in diagram.blocks)
     return (
         f"One time step of {diagram.title}: inputs {names(Shape.INPUT)}; states "
-        f"{names(Shape.STATE)}; {count} blocks; next states {names(Shape.NEXT)}."
+        f"{names(Shape.STATE)}; {count} operations; next states {names(Shape.NEXT)}."
     )
 
 

@@ -54,17 +54,28 @@ _CONTRACTIONS = {
     "ab,bc->ac": "@",
 }
 
+# What separate.py calls the derived parameters that the user gave no name.
+DERIVED = "derived."
+
 # A shared value longer than this is not written out.
 _LONGEST = 14
 
 
 def contraction(spec: str) -> str:
-    """The sign of an einsum pattern, or the pattern itself."""
+    """The sign of an einsum pattern, or the pattern itself.
+
+    A first axis that all share, such as heads, makes no difference to the sign.
+    """
+    whole = spec
+    operands, _, result = spec.partition("->")
+    left, _, right = operands.partition(",")
+    if result and left[:1] == right[:1] == result[:1]:
+        spec = f"{left[1:]},{right[1:]}->{result[1:]}"
     letters: dict[str, str] = {}
     renamed = "".join(
         letters.setdefault(c, chr(ord("a") + len(letters))) if c.isalpha() else c for c in spec
     )
-    return _CONTRACTIONS.get(renamed, spec)
+    return _CONTRACTIONS.get(renamed, whole)
 
 
 def function(node: Node) -> str:
@@ -84,6 +95,8 @@ def function(node: Node) -> str:
 def shared(graph: Graph, value: int) -> Label:
     """A value that does not vary, as short as can be: a number, a name, or a small formula."""
     found = graph.definition(value)
+    if isinstance(found, Leaf) and found.name.startswith(DERIVED):
+        return op("…")  # the compiler's own name would tell nobody anything
     if isinstance(found, Leaf) or found.name:
         return name(found.name)
     if found.op == "full":

@@ -67,4 +67,5 @@ def plain(label: Label) -> str:
 
 def number(value: float) -> str:
     """A constant, short and with a real minus sign."""
-    return f"{value:.4g}".replace("-", "−").replace("inf", "∞")
+    text = re.sub(r"e([+-])0*(\d+)", r"e\1\2", f"{value:.4g}").replace("e+", "e")
+    return text.replace("-", "−").replace("inf", "∞")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,8 +85,9 @@ def drawing(
     if cell.is_space:
         raise RnndslError(SpaceHasNoStage(None, cell.name))
     case = _Case(cell, {**(numbers or {}), **(sizes or {})})
-    step = case.lowered_program.step
-    return draw(split(step) if stages else step, theme, cell.name, case.call_name)
+    # Separated, derived parameters have lost the formula that the plain drawing shows.
+    drawn = split(case.lowered_program.step) if stages else case.lowered.graph
+    return draw(drawn, theme, cell.name, case.call_name)
 
 
 @dataclass
@@ -143,12 +145,16 @@ class _Case:
 
     @cached_property
     def _calls(self) -> dict[Span, str]:
-        """The one function that is called at each place of the file."""
-        calls: dict[Span, set[str]] = {}
+        """The function that is called at each place of the file, by the name used there."""
+        texts = {source.name: source.text for source in self.cell.sources()}
+        calls: dict[Span, str] = {}
         for value in self.typed.values:
-            if value.span is not None and value.function.isidentifier() and value.operands:
-                calls.setdefault(value.span, set()).add(value.function)
-        return {span: names.pop() for span, names in calls.items() if len(names) == 1}
+            span = value.span
+            # Operators have signs for names, and `linear` becomes operators.
+            if span is not None and value.operands and value.function.isidentifier():
+                written = re.match(r"\w+", texts.get(span.file, "")[span.start : span.end])
+                calls[span] = written[0] if written else value.function
+        return calls
 
     def after_pass(self, name: str) -> str:
         """The graph after the last run of a pass in the first pipeline that has it."""
