@@ -54,7 +54,8 @@ def call(
     arrays), ``weights`` from :func:`pack_weights`.
     """
     dtype = signature.dtype
-    given = [np.ascontiguousarray(inputs[s.name], dtype) for s in signature.inputs]
+    # Read-only arrays cannot be handed over, so they are copied.
+    given = [np.require(inputs[s.name], dtype, ["C", "W"]) for s in signature.inputs]
     carried = {s.name: np.array(states[s.name], dtype, order="C") for s in signature.states}
     steps, batch = given[0].shape[:2] if given else (1, len(next(iter(carried.values()))))
     outputs = {s.name: aligned((steps, batch, *s.shape), dtype) for s in signature.outputs}

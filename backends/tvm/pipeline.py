@@ -18,22 +18,20 @@ NAME = "rnndsl"
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
-    @tvm.transform.module_pass(opt_level=0)
-    def passes(module: Any, _context: Any) -> Any:
-        transform = tirx.transform
-        return tvm.transform.Sequential(
-            [
-                transform.FlattenBuffer(),
-                transform.VectorizeLoop(True),
-                transform.UnrollLoop(),
-                transform.VerifyMemory(),
-                transform.AnnotateEntryFunc(),
-                transform.SplitHostDevice(),
-                transform.MakePackedAPI(),
-            ]
-        )(module)
-
-    return passes, tirx.compilation_pipeline.finalize_host_passes, lambda: passes
+    transform = tirx.transform
+    passes = tvm.transform.Sequential(
+        [
+            transform.FlattenBuffer(),
+            transform.VectorizeLoop(True),
+            transform.UnrollLoop(),
+            transform.VerifyMemory(),
+            transform.AnnotateEntryFunc(),
+            transform.SplitHostDevice(),
+            transform.MakePackedAPI(),
+        ]
+    )
+    # The last makes passes for devices other than the CPU, of which we have none.
+    return passes, tirx.compilation_pipeline.finalize_host_passes, tvm.transform.Sequential
 
 
 @cache

@@ -1,0 +1,155 @@
+"""What is compiled: one program for each layer, with its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnndsl.backends.errors_tvm import (
+    BadSize,
+    MissingSize,
+    NotExportable,
+    UnknownSize,
+    WrongWeights,
+)
+from rnndsl.cell import Cell, load
+from rnndsl.compiler.initializers import initialize
+from rnndsl.compiler.interpreter import run_shared
+from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.lower import lower
+from rnndsl.compiler.op_meaning import Array
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.separate import Program, separate
+from rnndsl.diagnostics import RnndslError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProgram:
+    """One layer to compile: its program, and its parameters [*shape] by the cell's names."""
+
+    program: Program
+    params: Mapping[str, Array]
+
+    def prepared(self) -> dict[str, Array]:
+        """Parameters, derived parameters and initial states ``init.<state>``, in float64."""
+        return {**self.params, **run_shared(self.program.prepare, self.params)}
+
+
+def inference_program(graph: Graph) -> Program:
+    """The program of a bound, lowered graph, rewritten for running without gradients."""
+    for name in ("default", "final"):
+        graph = run_pipeline(graph, PIPELINES[name])
+    return separate(graph)
+
+
+def cell_layer(
+    cell: Cell | str | Path,
+    input_size: int | None,
+    hidden_size: int | None,
+    numbers: Mapping[str, int | float],
+    weights: Mapping[str, Any] | None,
+    seed: int = 0,
+) -> tuple[str, list[LayerProgram]]:
+    """A cell as one layer, and its name.
+
+    ``weights`` by the cell's parameter names; None draws initial values from ``seed``.
+    RnndslError when sizes or weights do not fit.
+    """
+    found = cell if isinstance(cell, Cell) else load(cell)
+    dims, chosen = _sizes(found, input_size, hidden_size, numbers)
+    lowered = lower(found, chosen)
+    expected = initialize(lowered.params, dims, seed)
+    params = expected if weights is None else _checked(found.name, expected, weights)
+    program = inference_program(lowered.graph.bind(dims))
+    return found.name, [LayerProgram(program, params)]
+
+
+def torch_layers(layer: Any, weights: Mapping[str, Any] | None) -> tuple[str, list[LayerProgram]]:
+    """The stack of a layer made by ``rnndsl.layer``, with its present parameters.
+
+    ``weights`` is a state_dict to take instead.  RnndslError for layers in both directions.
+    """
+    options = layer.options
+    if options.bidirectional:
+        raise RnndslError(NotExportable(None, "it runs in both directions"))
+    if options.batch_first:
+        raise RnndslError(NotExportable(None, "it is batch_first; make it with [T, B, D] streams"))
+    found = []
+    for index in range(options.num_layers):
+        direction = layer.layers[str(index)]
+        own = {s.name: _array(direction.tensor(s.name)) for s in direction.specs}
+        if weights is not None:
+            named = {name: f"layers.{index}.{'.'.join(direction.paths[name])}" for name in own}
+            given = {name: weights[key] for name, key in named.items() if key in weights}
+            own = _checked(layer.cell.name, own, given)
+        found.append(LayerProgram(inference_program(direction.graph), own))
+    return layer.cell.name, found
+
+
+def _array(value: Any) -> Array:
+    """A NumPy array or a torch tensor as float64."""
+    plain = value.detach().cpu().double().numpy() if hasattr(value, "detach") else value
+    return np.asarray(plain, np.float64)
+
+
+def _checked(
+    cell: str, expected: Mapping[str, Array], given: Mapping[str, Any]
+) -> dict[str, Array]:
+    missing = _names(expected.keys() - given.keys())
+    if missing:
+        raise RnndslError(WrongWeights(None, cell, f"missing: {missing}"))
+    extra = _names(given.keys() - expected.keys())
+    if extra:
+        raise RnndslError(WrongWeights(None, cell, f"not parameters of the cell: {extra}"))
+    arrays = {name: _array(given[name]) for name in expected}
+    for name, array in arrays.items():
+        if array.shape != expected[name].shape:
+            reason = f"{name} is {list(array.shape)}, expected {list(expected[name].shape)}"
+            raise RnndslError(WrongWeights(None, cell, reason))
+    return arrays
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _sizes(
+    cell: Cell,
+    input_size: int | None,
+    hidden_size: int | None,
+    numbers: Mapping[str, int | float],
+) -> tuple[dict[str, int], dict[str, int | float]]:
+    """Sizes of the dimensions, and the numbers that are not dimensions.
+
+    ``input_size`` is D, or the first dimension of a cell without D; ``hidden_size`` is H, or
+    the next one; other dimensions are given among ``numbers``.
+    """
+    parameters = cell.definition.parameters
+    dims = [p.name for p in parameters if p.default is None]
+    known = [p.name for p in parameters]
+    for name in numbers:
+        if name not in known:
+            raise RnndslError(UnknownSize(None, cell.name, name, did_you_mean(name, known)))
+    sizes: dict[str, Any] = {name: numbers[name] for name in dims if name in numbers}
+    first = "D" if "D" in dims else next((d for d in dims if d not in sizes), "")
+    second = "H" if "H" in dims else next((d for d in dims if d not in (*sizes, first)), "")
+    keywords = {first: "input_size", second: "hidden_size"}
+    for name, keyword, size in (
+        (first, "input_size", input_size),
+        (second, "hidden_size", hidden_size),
+    ):
+        if size is not None and not name:
+            raise RnndslError(UnknownSize(None, cell.name, keyword))
+        if size is not None:
+            sizes[name] = size
+    for name in dims:
+        if name not in sizes:
+            raise RnndslError(MissingSize(None, cell.name, name, keywords.get(name, name)))
+        if isinstance(sizes[name], bool) or not isinstance(sizes[name], int) or sizes[name] < 1:
+            raise RnndslError(BadSize(None, keywords.get(name, name), repr(sizes[name])))
+    chosen = {name: value for name, value in numbers.items() if name not in dims}
+    return sizes, chosen
