@@ -21,7 +21,20 @@ from rnndsl.training import load_corpus, parameter_count
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = TrainSettings(hidden=16, steps=12, rungs=3, batch=4, bptt=16, eval_tokens=300, threads=1)
-SMALL_OPTIONS = "--hidden 8 --steps 6 --batch 4 --bptt 16 --eval-tokens 300 --threads 1".split()
+SMALL_OPTIONS = [
+    "--hidden",
+    "8",
+    "--steps",
+    "6",
+    "--batch",
+    "4",
+    "--bptt",
+    "16",
+    "--eval-tokens",
+    "300",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +128,20 @@ def test_search_finds_a_winner_that_trains_as_it_did(
     # The command that it ends with gives the same model.
     (command,) = re.findall(r"^  rnndsl (train .*)$", shown, re.MULTILINE)
     run = [*command.split(), "--data", str(text_file), "--out", str(tmp_path / "run")]
-    run += "--steps 6 --batch 4 --bptt 16 --eval-tokens 300 --lr 0.004 --threads 1".split()
+    run += [
+        "--steps",
+        "6",
+        "--batch",
+        "4",
+        "--bptt",
+        "16",
+        "--eval-tokens",
+        "300",
+        "--lr",
+        "0.004",
+        "--threads",
+        "1",
+    ]
     assert main([*run, "--eval-every", "1"]) == 0
     assert f"valid {score[1]} bits/char" in capsys.readouterr().out
     # Once more: everything is there already.
