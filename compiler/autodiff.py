@@ -74,10 +74,17 @@ def differentiate(
     shift = len(combined.leaves) - len(step.leaves)
     wanted = frozenset(v - shift for v in read if len(combined.leaves) <= v < forward_count)
     kept = sorted(save(step, wanted))
-    names = {value + shift: f"saved.{k}" for k, value in enumerate(kept)}
-    backward = _with_saved_leaves(combined, names)
-    forward = _with_saved_results(step, kept, backward)
+    names = dict(zip(kept, _saved_names(step, len(kept)), strict=True))
+    backward = _with_saved_leaves(combined, {v + shift: name for v, name in names.items()})
+    forward = _with_saved_results(step, names, backward)
     return Differentiated(forward, backward, tuple(names.values()))
+
+
+def _saved_names(step: Graph, count: int) -> list[str]:
+    """``saved.<k>``, but for those that are parameters of the cell."""
+    taken = {leaf.name for leaf in step.leaves}
+    names = (f"saved.{k}" for k in range(count + len(taken)))
+    return [name for name in names if name not in taken][:count]
 
 
 def differentiate_shared(prepare: Graph) -> Graph:
@@ -202,12 +209,10 @@ def _with_saved_leaves(combined: Graph, names: dict[int, str]) -> Graph:
     return builder.finish(combined.name)
 
 
-def _with_saved_results(step: Graph, kept: list[int], backward: Graph) -> Graph:
+def _with_saved_results(step: Graph, names: dict[int, str], backward: Graph) -> Graph:
     read = {leaf.name for leaf in backward.leaves}
     extra = [
-        Result(f"saved.{k}", ResultRole.OUTPUT, value)
-        for k, value in enumerate(kept)
-        if f"saved.{k}" in read
+        Result(name, ResultRole.OUTPUT, value) for value, name in names.items() if name in read
     ]
     extra += [
         Result(f"next.{result.name}", ResultRole.OUTPUT, result.value)

@@ -15,6 +15,7 @@ from rnndsl.diagnostics import Diagnostic, RnndslError, did_you_mean
 from rnndsl.errors_check import (
     BadNumber,
     NoInput,
+    ReservedParameter,
     SpaceNotFilled,
     TooLarge,
     UnknownName,
@@ -65,6 +66,7 @@ def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> 
         sizes = _given_numbers(scope, numbers or {})
         output = run_cell(scope, sizes, None)
         _reads_input(scope, output)
+        _parameter_names(scope)
     except StopChecking:
         output = None
     except RecursionError:
@@ -131,6 +133,22 @@ def _given_numbers(
         else:
             found[name] = (value, known[name].span)
     return found
+
+
+# The compiler names gradients, initial states and streams of states after them.
+_RESERVED = frozenset({"d", "init", "next", "prev"})
+
+
+def _parameter_names(scope: Scope) -> None:
+    """An error for a parameter whose name the compiler gives to something else."""
+    shared = scope.shared
+    taken = {state.name for state in shared.states}
+    taken |= {v.name for v in shared.values if v.function == INPUT}
+    for name in shared.params:
+        target, _, other = name.partition(".")
+        if target in _RESERVED and other in taken:
+            span = shared.values[shared.names[name]].span if name in shared.names else None
+            scope.report(ReservedParameter(span, name, other, target))
 
 
 def _reads_input(scope: Scope, output: Ref | Poison) -> None:

@@ -270,3 +270,14 @@ class SizeDoesNotFit(Diagnostic):
     title = "size does not fit"
     label = "{message}"
     message: str
+
+
+@dataclass(frozen=True)
+class ReservedParameter(Diagnostic):
+    code = "E0228"
+    title = "parameter name is taken"
+    label = "its parameter `{name}` would be mistaken for what belongs to `{other}`"
+    help = "give `{target}` another name, or pass `name = ...` to `linear`"
+    name: str
+    other: str
+    target: str
