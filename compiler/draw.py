@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from rnndsl.compiler.draw_blocks import diagram
 from rnndsl.compiler.draw_diagram import Diagram
-from rnndsl.compiler.draw_layout import layout
 from rnndsl.compiler.draw_svg import svg
+from rnndsl.compiler.draw_tidy import tidiest
 from rnndsl.compiler.draw_values import CallName
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
@@ -28,7 +28,7 @@ def draw(
     """
     found = drawn_diagram(drawn, call_name)
     found = replace(found, title=title or found.title)
-    return svg(found, layout(found), theme)
+    return svg(found, tidiest(found), theme)
 
 
 def drawn_diagram(drawn: Graph | Plan, call_name: CallName = lambda span: "") -> Diagram:

@@ -7,13 +7,16 @@ A wire is one net, however many blocks read it: it bends once per layer, as in a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import sqrt
+from random import Random
 
 from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Diagram, Shape
 from rnndsl.compiler.draw_place import Apart, place
 
 _SWEEPS = 24
+_SHUFFLES, _SHUFFLED_ITEMS = 12, 800  # starts in random order: at most, and items in all
+_KEPT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,12 @@ class Layers:
             self.above[piece.bottom].append(piece)
 
 
-def layers(diagram: Diagram) -> Layers:
-    """Layers from the sources, at the bottom, to the sinks, at the top."""
+def candidates(diagram: Diagram) -> list[Layers]:
+    """Ways to put the blocks on layers, from the sources, at the bottom, to the sinks.
+
+    They differ in the orders within the layers and have few crossings, the first fewest;
+    small diagrams, for which that is quick, get more of them.
+    """
     rank = _ranks(diagram)
     pieces: list[Piece] = []
     for index, wire in enumerate(diagram.wires):
@@ -67,10 +74,17 @@ def layers(diagram: Diagram) -> Layers:
     cost = [_crossing_cost(len(wire.targets)) for wire in diagram.wires]
     result = Layers(rank, order, pieces, ports=ports, cost=cost, carried=_carried(diagram))
     starts = [_from_sinks(result, order), _from_sources(result, order), order]
-    result.order = min(
-        (_ordered(result, start) for start in starts), key=lambda order: _badness(result, order)
+    shuffled = Random(0)  # so that a cell is drawn alike every time
+    for _ in range(min(_SHUFFLES, _SHUFFLED_ITEMS // max(1, len(rank)))):
+        roots = list(range(len(rank)))
+        shuffled.shuffle(roots)
+        starts.append(_walk(result, order, roots, down=True))
+    ordered = sorted(
+        (_ordered(result, start) for start in starts), key=lambda way: _badness(result, way)
     )
-    return result
+    different = {tuple(map(tuple, way)): way for way in reversed(ordered)}
+    kept = [way for way in ordered if different.pop(tuple(map(tuple, way)), None)]
+    return [replace(result, order=way) for way in kept[:_KEPT]]
 
 
 def _ranks(diagram: Diagram) -> list[int]:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import sqrt
 
 from rnndsl.compiler.draw_diagram import Block, Diagram, Shape
-from rnndsl.compiler.draw_layers import Layers, Piece, layers
+from rnndsl.compiler.draw_layers import Layers, Piece, candidates
 from rnndsl.compiler.draw_place import Apart, Near, place
 from rnndsl.compiler.draw_route import Channel, clashes, route
 from rnndsl.compiler.draw_text import width
@@ -85,9 +85,12 @@ def size(block: Block) -> tuple[int, int]:
     return max(34, round(text) + 2 * padding), HEIGHT.get(block.shape, CHIP)
 
 
-def layout(diagram: Diagram) -> Layout:
-    """A layered layout: sources at the bottom, results at the top."""
-    found = layers(diagram)
+def layouts(diagram: Diagram) -> list[Layout]:
+    """A few layered layouts: sources at the bottom, results at the top."""
+    return [_placed(diagram, found) for found in candidates(diagram)]
+
+
+def _placed(diagram: Diagram, found: Layers) -> Layout:
     sizes = [size(block) for block in diagram.blocks]
     ports = _ports(diagram, found, sizes)
     pushed: list[Apart] = []

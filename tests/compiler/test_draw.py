@@ -15,10 +15,11 @@ from rnndsl.cell import list_cells, load
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.draw import draw, drawn_diagram
 from rnndsl.compiler.draw_diagram import Diagram, Shape
-from rnndsl.compiler.draw_layout import Box, Layout, layout
+from rnndsl.compiler.draw_layout import Box, Layout, layouts
 from rnndsl.compiler.draw_loops import loops
 from rnndsl.compiler.draw_place import Apart, Near, place
 from rnndsl.compiler.draw_text import Run, name, number, plain
+from rnndsl.compiler.draw_tidy import tidiest, untidiness
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.separate import separate
@@ -40,7 +41,7 @@ def laid_out(cell: str, kind: str) -> tuple[Diagram, Layout]:
     else:
         graph = lower(load(cell)).graph
     diagram = drawn_diagram(split(separate(graph).step) if kind == "stages" else graph)
-    return diagram, layout(diagram)
+    return diagram, tidiest(diagram)
 
 
 # ------------------------------------------------------------------------------- geometry
@@ -110,6 +111,13 @@ def test_states_return_around_the_blocks_on_ways_of_their_own(cell: str, kind: s
     for one, other in combinations(ways, 2):
         for pieces in product(pairwise(one.points), pairwise(other.points)):
             assert not run_together(*pieces)
+
+
+def test_the_tidiest_of_several_layouts_is_drawn() -> None:
+    diagram, found = laid_out("lstm", "plain")
+    others = layouts(diagram)
+    assert len(others) > 1
+    assert untidiness(found) == min(map(untidiness, others))
 
 
 def test_stages_are_stacked_in_order() -> None:
