@@ -5,18 +5,42 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import IO
 
 import optuna
-from optuna.storages.journal import (
-    JournalFileBackend,
-    JournalFileOpenLock,
-    JournalFileSymlinkLock,
-)
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.errors import BadJournal
 
-Lock = JournalFileOpenLock | JournalFileSymlinkLock
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+class KernelLock(JournalFileOpenLock):
+    """Excludes other processes by a lock of the operating system on the journal itself.
+
+    Optuna's own locks are files: one that is left behind by a killed process blocks everybody
+    for half a minute.  This one ends with the process that holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path))
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def acquire(self) -> bool:
+        file = self._path.open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
 
 
 def open_journal(path: Path) -> optuna.storages.JournalStorage:
@@ -38,11 +62,8 @@ def open_journal(path: Path) -> optuna.storages.JournalStorage:
     return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
-def _lock(path: Path) -> Lock:
-    # Making a symbolic link is atomic on every file system that has them, NFS included;
-    # Windows asks for a privilege to make one.
-    kind = JournalFileOpenLock if os.name == "nt" else JournalFileSymlinkLock
-    return kind(str(path))
+def _lock(path: Path) -> JournalFileOpenLock:
+    return JournalFileOpenLock(str(path)) if fcntl is None else KernelLock(path)
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -206,6 +206,31 @@ def test_a_torn_last_line_is_survived(tmp_path: Path) -> None:
     search(tmp_path, trials=6)
 
 
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="this system locks by files")
+    program = (
+        "import pathlib, sys; from rnndsl.search.journal import KernelLock;"
+        "KernelLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True);"
+        "sys.stdin.read()"
+    )
+    journal = tmp_path / "journal.log"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", program, journal],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    with journal.open("ab") as file:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        holder.kill()
+        holder.wait()
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     search(tmp_path, trials=2)
     journal = tmp_path / "journal.log"
