@@ -70,8 +70,9 @@ def compile_cell(
     """Compile a cell, or a layer with its weights, to a library that runs on its own.
 
     Args:
-        cell: a name of the standard library, the path of a ``.rnn`` file, a Cell, or a layer
-            made by ``rnndsl.layer`` (one direction; its sizes and weights are taken).
+        cell: a name of the standard library, the path of a ``.rnn`` file, a Cell, a layer
+            made by ``rnndsl.layer`` (one direction; its sizes and weights are taken), or a
+            list of such layers of one cell, each reading the output of the one before.
         output_dir: the folder for ``libNAME.so``, ``NAME.weights.npz``, ``NAME.json`` and the
             loader ``NAME.py``; made if missing.  Files of that name are replaced at the end.
         input_size, hidden_size, numbers: sizes of a cell; numbers also name other dimensions.
@@ -91,6 +92,9 @@ def compile_cell(
     find_linker()
     if isinstance(cell, str | Path | Cell):
         title, layers = cell_layer(cell, input_size, hidden_size, numbers or {}, weights, seed)
+    elif isinstance(cell, list):
+        stacks = [torch_layers(layer, weights) for layer in cell]
+        title, layers = stacks[0][0], [layer for _, stack in stacks for layer in stack]
     else:
         title, layers = torch_layers(cell, weights)
     stem = _module_name(name or title.lower())

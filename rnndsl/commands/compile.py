@@ -1,0 +1,70 @@
+"""``rnndsl compile``: a cell, or a trained model, to a library that runs by itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rnndsl.commands.show import setting
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "cell",
+        metavar="CELL",
+        help="a name in the library, a .rnn file, or the folder of a run of `rnndsl train`",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", type=Path, default=Path("."), help="where to write (default .)"
+    )
+    parser.add_argument("--input-size", metavar="N", type=int, help="D (default 64)")
+    parser.add_argument("--hidden-size", metavar="N", type=int, help="H (default 64)")
+    parser.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        type=setting,
+        help="a number or another dimension of the cell; repeatable",
+    )
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--target",
+        default="native",
+        help="native, or a processor that LLVM knows, such as x86-64-v3 (default native)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of a cell's initial weights")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write library, weights, manifest and loader; say how to use them."""
+    from rnndsl.backends.tvm import compile_cell
+
+    extra: list[Path] = []
+    if Path(args.cell).is_dir():
+        from rnndsl.training.export import export_trained
+
+        artifact, text = export_trained(args.cell, args.out, args.dtype, args.target)
+        extra = [text]
+    else:
+        artifact = compile_cell(
+            args.cell,
+            args.out,
+            args.input_size or _default(args.cell, "D"),
+            args.hidden_size or _default(args.cell, "H"),
+            dict(args.set),
+            dtype=args.dtype,
+            target=args.target,
+            seed=args.seed,
+        )
+    for path in (artifact.library, artifact.weights, artifact.loader, artifact.manifest, *extra):
+        print(f"{path}  ({path.stat().st_size:,} bytes)")
+    print(f"run it with numpy and apache-tvm-ffi alone: from {artifact.name} import Cell")
+    return 0
+
+
+def _default(cell: str, dimension: str) -> int | None:
+    """The size of a dimension that the user did not give; None if the cell has none such."""
+    from rnndsl.cell import load
+
+    return 64 if dimension in {p.name for p in load(cell).definition.parameters} else None
