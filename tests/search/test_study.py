@@ -210,7 +210,7 @@ def test_a_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl", reason="this system locks by files")
     program = (
         "import pathlib, sys; from rnndsl.search.journal import KernelLock;"
-        "KernelLock(pathlib.Path(sys.argv[1])).acquire(); print('held', flush=True);"
+        "lock = KernelLock(pathlib.Path(sys.argv[1])); lock.acquire(); print('held', flush=True);"
         "sys.stdin.read()"
     )
     journal = tmp_path / "journal.log"
