@@ -123,7 +123,8 @@ def _mod(dtype: str, let: Let) -> Scalar:
 
     def scalar(a: Expr, b: Expr) -> Expr:
         rest = let(fmod(a, b))
-        wrong_sign = tirx.NE(rest < zero, b < zero)
+        above, below = tirx.And(rest > zero, b < zero), tirx.And(rest < zero, b > zero)
+        wrong_sign = tirx.Or(above, below)
         return tirx.Select(
             tirx.EQ(rest, zero), copysign(zero, b), tirx.Select(wrong_sign, rest + b, rest)
         )

@@ -15,15 +15,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tvm_ffi
 
 FORMAT = 1
 _ALIGNMENT = 64
+
+
+def _import_tvm_ffi() -> Any:
+    """tvm_ffi, without torch: it imports torch where that is installed, which takes seconds,
+    for conversions that nothing here uses."""
+    keep_out = "torch" not in sys.modules and "tvm_ffi" not in sys.modules
+    if keep_out:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        import tvm_ffi
+    finally:
+        if keep_out:
+            del sys.modules["torch"]
+    return tvm_ffi
+
+
+tvm_ffi = _import_tvm_ffi()
 
 
 class Cell:
