@@ -26,7 +26,7 @@ def main() -> int:
     began = time.monotonic()
 
     heading("A cell, as its equations and as a picture")
-    rnndsl("show", "lstm", "--at", "syntax")
+    rnndsl("show", "lstm", "--at", "source")
     rnndsl("show", "lstm", "--svg", f"{out}/lstm.svg")
     rnndsl("show", "lstm", "--at", "plan")
 
@@ -44,7 +44,7 @@ def main() -> int:
 
     heading("Search for other cells")
     rnndsl(
-        *("search", str(ROOT / "examples" / "spaces" / "gated.rnn")),
+        *("search", "gated"),
         *("--trials", str(arguments.trials), "--sampler", "tpe", "--study", f"{out}/search"),
         *("--steps", "60"),
     )

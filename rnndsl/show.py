@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_SIZE = 64
 
 STAGES: Mapping[str, str] = {
+    "source": "the cell and those that it uses, formatted",
     "syntax": "the syntax tree",
     "typed": "every value with its type, loops unrolled and sub-cells in place",
     "graph": "the graph of one time step, as lowered",
@@ -61,7 +62,7 @@ def show(
     if at not in stage_names():
         close = did_you_mean(at, stage_names())
         raise RnndslError(UnknownStage(None, at, ", ".join(stage_names()), close))
-    if cell.is_space and at != "syntax":
+    if cell.is_space and at not in ("source", "syntax"):
         raise RnndslError(SpaceHasNoStage(None, cell.name))
     case = _Case(cell, {**(numbers or {}), **(sizes or {})})
     return _SHOWN[at](case) if at in _SHOWN else case.after_pass(at)
@@ -237,7 +238,18 @@ def _missing(
     return RnndslError(ToolNotInstalled(None, stage, package, command))
 
 
+def _source(case: _Case) -> str:
+    """The file itself, with its comments, where it holds just this cell; else all that it uses."""
+    from rnndsl.formatter import format_file
+    from rnndsl.parser import parse_file
+
+    file = parse_file(case.cell.source)
+    alone = len(file.cells) == 1 and not case.cell.subcells
+    return format_file(file) if alone else str(case.cell)
+
+
 _SHOWN: Mapping[str, Callable[[_Case], str]] = {
+    "source": _source,
     "syntax": _syntax,
     "typed": lambda case: str(case.typed),
     "graph": _graph(lambda case: case.lowered.graph),

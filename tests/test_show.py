@@ -66,6 +66,11 @@ def test_numbers_and_sizes_reach_the_graph() -> None:
         show(load("rhn"), "step", {"dept": 2})
 
 
+def test_the_source_keeps_the_comments_of_a_file_of_its_own() -> None:
+    assert show(load("lstm"), "source").startswith("# Long short-term memory")
+    assert "cell RHN" in show(load("recurrent_highway_hypernetwork"), "source")
+
+
 def test_a_space_shows_its_syntax_alone() -> None:
     text = "space S(D, H):\n    input x: [D]\n    state h: [H]\n"
     space = parse(text + "    h' = ?(tanh | relu)(linear[H](x, h))\n    return h'\n")
