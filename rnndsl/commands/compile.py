@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("."), help="where to write (default .)"
     )
-    parser.add_argument("--input-size", metavar="N", type=int, help="D (default 64)")
-    parser.add_argument("--hidden-size", metavar="N", type=int, help="H (default 64)")
+    parser.add_argument("--input", metavar="N", type=int, help="D (default 64)")
+    parser.add_argument("--hidden", metavar="N", type=int, help="H (default 64)")
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         artifact = compile_cell(
             args.cell,
             args.out,
-            args.input_size or _default(args.cell, "D"),
-            args.hidden_size or _default(args.cell, "H"),
+            args.input or _default(args.cell, "D"),
+            args.hidden or _default(args.cell, "H"),
             dict(args.set),
             dtype=args.dtype,
             target=args.target,
