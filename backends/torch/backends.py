@@ -15,7 +15,7 @@ from rnndsl.compiler.plan import Plan
 # returns (outputs, final states, sums), as described in emit.py.
 PLAN_COMPILERS = {
     "torch": "rnndsl.backends.torch.backends:compile_with_torch",
-    "tvm": "rnndsl.backends.tvm.torch_plan:compile_plan",
+    "tvm": "rnndsl.backends.torch.with_tvm:compile_plan",
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerOptionError
 from rnndsl.backends.torch.module import Layer, Options
@@ -76,10 +78,16 @@ def layer(
 
 
 def choose_backend(name: str) -> str:
-    """The backend that a name stands for."""
-    if name in ("auto", "torch"):
+    """The backend that a name stands for; LayerOptionError if it is not installed."""
+    if name == "tvm" and find_spec("tvm") is None:
+        reason = 'install it with pip install "rnndsl[tvm]"'
+        raise LayerOptionError(catalogue.UnknownBackend(None, name, reason))
+    if name == "auto":
         return "torch"
-    raise LayerOptionError(catalogue.UnknownBackend(None, name, "there are auto and torch"))
+    if name not in PLAN_COMPILERS:
+        known = ", ".join(["auto", *PLAN_COMPILERS])
+        raise LayerOptionError(catalogue.UnknownBackend(None, name, f"there are {known}"))
+    return name
 
 
 def _bad(name: str, expected: str, got: object) -> LayerOptionError:

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from rnndsl.backends.torch.addends import early_sums, whole_addends
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.separate import Program, separate
@@ -80,9 +79,7 @@ def make_program(
     graph: Graph, reverse: bool = False, backend: str = "torch", pipeline: str = "default"
 ) -> SequenceProgram:
     """The program of a bound, lowered graph."""
-    graph = run_pipeline(graph, PIPELINES[pipeline])
-    graph = run_pipeline(whole_addends(early_sums(graph)), PIPELINES[pipeline])
-    parts: Program = separate(graph)
+    parts: Program = separate(run_pipeline(graph, PIPELINES[pipeline]))
     return SequenceProgram(parts.prepare, parts.step, reverse, backend)
 
 

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+import rnndsl
 from rnndsl.backends.torch.emit import emit_plan, function_name
 from rnndsl.backends.torch.expressions import EXPRESSIONS
+from rnndsl.backends.torch.program import make_program
 from rnndsl.backends.torch.source import load_function
 from rnndsl.compiler.autodiff import differentiate
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
+from rnndsl.compiler.lower import lower
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.separate import separate
 from rnndsl.compiler.split import split
@@ -75,6 +78,18 @@ def test_the_products_of_a_shared_weight_are_matrix_products() -> None:
     assert "einsum" not in code
     assert code.count("F.linear(x, ") == 4  # for all steps at once, outside the loop
     assert code.count("torch.addmm(") == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "products"), [("lstm", 1), ("gru", 1), ("elman", 1), ("gru_reset_before", 2)]
+)
+def test_the_loop_has_one_call_for_each_product_and_its_addends(name: str, products: int) -> None:
+    graph = lower(rnndsl.load(name)).graph.bind({"D": 3, "H": 4})
+    code = emit_plan(split(make_program(graph).step))
+    loop = code[code.index("    for ") : code.index("torch.stack")]
+    assert loop.count("torch.addmm(") == products
+    assert loop.count(" @ ") == 0
+    assert "bias" not in loop
 
 
 def test_weight_gradients_are_one_product_over_time_and_batch() -> None:
