@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from rnndsl.inits import INITS
+from rnndsl.checking.inits import INITS
 from rnndsl.params import ParamSpec
 
 Array = NDArray[np.float64]

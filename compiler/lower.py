@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rnndsl.cell import Cell
-from rnndsl.check import typed_cell
+from rnndsl.checking.check import typed_cell
 from rnndsl.compiler.builder import Builder, copy_nodes
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
 from rnndsl.compiler.lower_emit import Emitter

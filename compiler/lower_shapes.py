@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rnndsl.builtin_rules import parse_einsum
+from rnndsl.checking.builtin_rules import parse_einsum
 from rnndsl.compiler.lower_emit import Emitter, Lowering, axis_option, size_of
 from rnndsl.dims import Dim, dim
 from rnndsl.typed import TypedValue

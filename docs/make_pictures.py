@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import fill
 
 from rnndsl.cell import list_cells, load
-from rnndsl.show import drawing
+from rnndsl.showing.show import drawing
 
 DOCS = Path(__file__).parent
 

@@ -56,7 +56,7 @@ class Cell:
         return File(None, (), tuple(cells.values()), span=self.definition.span)
 
     def __str__(self) -> str:
-        from rnndsl.formatter import format_file
+        from rnndsl.formatting.formatter import format_file
 
         return format_file(self.file())
 
@@ -93,7 +93,7 @@ def load(path_or_name: str | Path, name: str | None = None) -> Cell:
     RnndslError when there is no such cell or file, and for all mistakes in the file.
     """
     from rnndsl.loading import cells_of, stdlib_cell
-    from rnndsl.reading import read_source
+    from rnndsl.parsing.reading import read_source
 
     text = str(path_or_name)
     if isinstance(path_or_name, Path) or text.endswith(".rnn") or "/" in text or "\\" in text:
@@ -131,7 +131,7 @@ def check(
 
     ``numbers`` replace defaults of the cell's numbers (of a text's cells that have them).
     """
-    from rnndsl.check import check_cell, merge
+    from rnndsl.checking.check import check_cell, merge
     from rnndsl.loading import cells_of
 
     if isinstance(cell, Cell):

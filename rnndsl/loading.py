@@ -11,8 +11,8 @@ from rnndsl import syntax
 from rnndsl.cell import Cell, list_cells
 from rnndsl.diagnostics import Diagnostic, Related, RnndslError, did_you_mean
 from rnndsl.errors_check import CellRecursion, DefinedTwice, ImportProblem, UnknownCell
-from rnndsl.parser import parse_file
-from rnndsl.reading import read_source
+from rnndsl.parsing.parser import parse_file
+from rnndsl.parsing.reading import read_source
 from rnndsl.source import Source, Span
 
 STDLIB = Path(__file__).with_name("stdlib")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnndsl.diagnostics import RnndslError, did_you_mean
-from rnndsl.formatter import format_expr
+from rnndsl.formatting.formatter import format_expr
 from rnndsl.search.errors import BadGrownExpression
 from rnndsl.search.grow import Growth, Leaf
 from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, OPERATORS

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from rnndsl.diagnostics import RnndslError
-from rnndsl.formatter import format_expr
+from rnndsl.formatting.formatter import format_expr
 from rnndsl.search.errors import HoleNameClash, RepeatedOption
 from rnndsl.search.generated import read_growth
 from rnndsl.search.grow import grow, reference

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rnndsl.cell import Cell
 from rnndsl.diagnostics import RnndslError
-from rnndsl.formatter import format_file
+from rnndsl.formatting.formatter import format_file
 from rnndsl.loading import cells_of
-from rnndsl.reading import read_source
+from rnndsl.parsing.reading import read_source
 from rnndsl.search.errors import NoSpace, SpaceWithoutHoles, UnknownSpace
 from rnndsl.search.holes import HoleReader
 from rnndsl.search.space import Space

@@ -17,8 +17,8 @@ from rnndsl.commands.show import setting
 from rnndsl.compiler.pipeline import PASSES
 from rnndsl.compiler.text import parse_graph, print_graph
 from rnndsl.diagnostics import RnndslError
-from rnndsl.show import STAGES, drawing, show, stage_names
-from rnndsl.show_plan import Cost, cost_of
+from rnndsl.showing.plan_text import Cost, cost_of
+from rnndsl.showing.show import STAGES, drawing, show, stage_names
 
 GRAPHS = ("graph", "prepare", "step", "forward", "backward", *PASSES)
 
@@ -149,7 +149,7 @@ def test_settings_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_showing_a_graph_loads_no_framework() -> None:
     program = (
-        "import sys; from rnndsl.cell import load; from rnndsl.show import drawing, show\n"
+        "import sys; from rnndsl.cell import load; from rnndsl.showing.show import drawing, show\n"
         "show(load('lstm'), 'plan'); drawing(load('lstm'))\n"
         "print(*sorted({'torch', 'tvm', 'optuna'} & set(sys.modules)))"
     )

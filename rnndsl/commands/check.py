@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check every file, print what was found; 1 when any has an error."""
-    from rnndsl.check import is_warning
+    from rnndsl.checking.check import is_warning
     from rnndsl.render import render_all, use_color
 
     failed = False
@@ -35,9 +35,9 @@ def run(args: argparse.Namespace) -> int:
 
 def check_file(path: Path) -> tuple[Sequence[Diagnostic], Sequence[Source]]:
     """All mistakes and warnings of a file's cells, and the texts that they point into."""
-    from rnndsl.check import check_cell, merge
+    from rnndsl.checking.check import check_cell, merge
     from rnndsl.loading import cells_of
-    from rnndsl.reading import read_source
+    from rnndsl.parsing.reading import read_source
 
     try:
         cells = cells_of(read_source(path), path).values()

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Format every file; 1 when one has a mistake, or would change under ``--check``."""
-    from rnndsl.format_files import format_paths, format_text
+    from rnndsl.formatting.files import format_paths, format_text
     from rnndsl.render import use_color
 
     if args.paths == ["-"]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from rnndsl.show import STAGES
+    from rnndsl.showing.show import STAGES
 
     parser.add_argument("cell", metavar="CELL", help="a name in the library, or a .rnn file")
     parser.add_argument(
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the stage, or write the drawing, or both when both are asked for."""
     from rnndsl.cell import load
-    from rnndsl.show import drawing, show
+    from rnndsl.showing.show import drawing, show
 
     cell = load(args.cell, args.name)
     numbers = dict(args.set)

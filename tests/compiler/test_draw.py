@@ -13,13 +13,13 @@ import pytest
 
 from rnndsl.cell import list_cells, load
 from rnndsl.compiler.builder import Builder
-from rnndsl.compiler.draw import draw, drawn_diagram
-from rnndsl.compiler.draw_diagram import Diagram, Shape
-from rnndsl.compiler.draw_layout import Box, Layout, layouts
-from rnndsl.compiler.draw_loops import loops
-from rnndsl.compiler.draw_place import Apart, Near, place
-from rnndsl.compiler.draw_text import Run, name, number, plain
-from rnndsl.compiler.draw_tidy import tidiest, untidiness
+from rnndsl.compiler.drawing.diagram import Diagram, Shape
+from rnndsl.compiler.drawing.draw import draw, drawn_diagram
+from rnndsl.compiler.drawing.layout import Box, Layout, layouts
+from rnndsl.compiler.drawing.loops import loops
+from rnndsl.compiler.drawing.place import Apart, Near, place
+from rnndsl.compiler.drawing.text import Run, name, number, plain
+from rnndsl.compiler.drawing.tidy import tidiest, untidiness
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.separate import separate
@@ -223,7 +223,7 @@ def test_everything_stays_inside_the_drawing() -> None:
 
 
 def test_the_same_cell_gives_the_same_drawing_whatever_the_hash_seed() -> None:
-    program = "from rnndsl.cell import load; from rnndsl.show import drawing; "
+    program = "from rnndsl.cell import load; from rnndsl.showing.show import drawing; "
     program += "print(drawing(load('nascell')))"
     texts = {
         subprocess.run(

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rnndsl.diagnostics import Diagnostic, RnndslError
-from rnndsl.parser import parse_file
-from rnndsl.reading import read_source
+from rnndsl.parsing.parser import parse_file
+from rnndsl.parsing.reading import read_source
 from rnndsl.render import render_all
 from rnndsl.source import Source
 

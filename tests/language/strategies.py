@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from rnndsl import syntax as s
+from rnndsl.parsing.tree import GENERATED, KEYWORDS
 from rnndsl.source import Span
-from rnndsl.tree import GENERATED, KEYWORDS
 
 NOWHERE = Span("<random>", 0, 0)
 

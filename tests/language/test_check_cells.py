@@ -9,7 +9,7 @@ import pytest
 
 import rnndsl
 from rnndsl.cell import Cell, check, list_cells, load, parse
-from rnndsl.check import typed_cell
+from rnndsl.checking.check import typed_cell
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.sizes import bind_sizes

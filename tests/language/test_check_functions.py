@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rnndsl.builtins import BUILTINS
 from rnndsl.cell import parse
+from rnndsl.checking.builtins import BUILTINS
 from rnndsl.compiler.interpreter import run_step
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.lower_functions import LOWERINGS

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from rnndsl import check_scope
 from rnndsl.cell import list_cells, load
-from rnndsl.check import check_cell
+from rnndsl.checking import scope as check_scope
+from rnndsl.checking.check import check_cell
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.verify import verify
 from rnndsl.diagnostics import RnndslError

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rnndsl.cell import parse
+from rnndsl.checking.inits import INITS
 from rnndsl.compiler.initializers import (
     INITIALIZERS,
     count_parameters,
@@ -14,7 +15,6 @@ from rnndsl.compiler.initializers import (
 )
 from rnndsl.compiler.lower import Lowered, lower
 from rnndsl.dims import dim
-from rnndsl.inits import INITS
 from rnndsl.params import Init, ParamSpec
 
 

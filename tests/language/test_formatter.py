@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from rnndsl import syntax as s
-from rnndsl.format_files import format_paths, format_text
-from rnndsl.formatter import WIDTH, format_cell, format_expr, format_file
-from rnndsl.layout import MAX_DEPTH
-from rnndsl.parser import parse_file
+from rnndsl.formatting.files import format_paths, format_text
+from rnndsl.formatting.formatter import WIDTH, format_cell, format_expr, format_file
+from rnndsl.parsing.layout import MAX_DEPTH
+from rnndsl.parsing.parser import parse_file
 from rnndsl.source import Source
 from tests.language import strategies
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnndsl.builtins import BUILTINS
 from rnndsl.cell import check
+from rnndsl.checking.builtins import BUILTINS
+from rnndsl.checking.inits import INITS
 from rnndsl.compiler.initializers import initialize
 from rnndsl.compiler.interpreter import run
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.verify import verify
-from rnndsl.formatter import format_file
-from rnndsl.inits import INITS
+from rnndsl.formatting.formatter import format_file
 from rnndsl.loading import cells_of
-from rnndsl.parser import parse_file
+from rnndsl.parsing.parser import parse_file
 from rnndsl.source import Source
 
 PAGE = (Path(__file__).parents[2] / "docs" / "language.md").read_text(encoding="utf-8")

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import rnndsl.parser
+import rnndsl.parsing.parser
 from rnndsl import syntax as s
 from rnndsl.diagnostics import Diagnostic, RnndslError
-from rnndsl.layout import MAX_DEPTH, MAX_TOKENS
-from rnndsl.parser import MAX_ERRORS, parse_file
-from rnndsl.reading import MAX_BYTES, read_source
+from rnndsl.parsing.layout import MAX_DEPTH, MAX_TOKENS
+from rnndsl.parsing.parser import MAX_ERRORS, parse_file
+from rnndsl.parsing.reading import MAX_BYTES, read_source
 from rnndsl.source import Source
 
 NAME = "test.rnn"
@@ -490,7 +490,7 @@ def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
             Lark(grammar, start=start, parser="lalr", debug=True)
         return [r.message for r in caplog.records if "conflict" in r.message.lower()]
 
-    text = Path(rnndsl.parser.__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    text = Path(rnndsl.parsing.parser.__file__).with_name("grammar.lark").read_text(encoding="utf-8")
     handlers, level = list(logger.handlers), logger.level
     logger.propagate = True
     try:
@@ -501,6 +501,6 @@ def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_lark_loads_only_when_something_is_parsed() -> None:
-    code = "import sys, rnndsl, rnndsl.diagnostics, rnndsl.formatter, rnndsl.reading;"
+    code = "import sys, rnndsl, rnndsl.diagnostics, rnndsl.formatting.formatter, rnndsl.parsing.reading;"
     code += "assert not {'lark', 'torch', 'tvm', 'networkx', 'optuna', 'rich'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -8,8 +8,8 @@ from collections import Counter as Tally
 import pytest
 
 from rnndsl.diagnostics import RnndslError
-from rnndsl.formatter import format_file
-from rnndsl.parser import parse_file
+from rnndsl.formatting.formatter import format_file
+from rnndsl.parsing.parser import parse_file
 from rnndsl.search.counting import Counter, enumerate_derivations
 from rnndsl.search.fill import fill, fill_derivation
 from rnndsl.search.reading import candidate_text, list_spaces, load_space, read_space

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnndsl
-from rnndsl.check import check_cell
+from rnndsl.checking.check import check_cell
 from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.interpreter import run
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.builtins import BUILTINS, FUNCTIONS, REDUCING, REQUIRED, Builtin, Kind, Parameter
-from rnndsl.check_names import TRUTHS, as_dim
-from rnndsl.check_params import evaluate_layer_norm, evaluate_linear
-from rnndsl.check_scope import POISON, Instance, Poison, Ref, Result, Scope
+from rnndsl.checking.builtins import (
+    BUILTINS,
+    FUNCTIONS,
+    REDUCING,
+    REQUIRED,
+    Builtin,
+    Kind,
+    Parameter,
+)
+from rnndsl.checking.names import TRUTHS, as_dim
+from rnndsl.checking.params import evaluate_layer_norm, evaluate_linear
+from rnndsl.checking.scope import POISON, Instance, Poison, Ref, Result, Scope
 from rnndsl.diagnostics import did_you_mean
 from rnndsl.dims import Dim
 from rnndsl.errors_check import (

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
 
-from rnndsl.compiler.draw_diagram import Block, Diagram, Shape
-from rnndsl.compiler.draw_layers import Layers, Piece, candidates
-from rnndsl.compiler.draw_place import Apart, Near, place
-from rnndsl.compiler.draw_route import Channel, clashes, route
-from rnndsl.compiler.draw_text import width
+from rnndsl.compiler.drawing.diagram import Block, Diagram, Shape
+from rnndsl.compiler.drawing.layers import Layers, Piece, candidates
+from rnndsl.compiler.drawing.place import Apart, Near, place
+from rnndsl.compiler.drawing.route import Channel, clashes, route
+from rnndsl.compiler.drawing.text import width
 
 # Distances, in the drawing's units (a label is 15 high).
 POINT = 26  # diameter of an operator

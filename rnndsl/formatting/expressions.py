@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rnndsl import syntax as s
-from rnndsl.pretty import Break, Doc, Group, Nest, WhenBroken
+from rnndsl.formatting.pretty import Break, Doc, Group, Nest, WhenBroken
 
 # Binding strength, loosest first; the same ladder as in grammar.lark.
 CONDITIONAL, OR, AND, NOT, COMPARE, SUM, PRODUCT, UNARY, POWER, POSTFIX = range(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from rnndsl.compiler.draw_text import Label
+from rnndsl.compiler.drawing.text import Label
 
 
 class Shape(Enum):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.builtin_rules import elementwise, matmul
-from rnndsl.builtins import BUILTINS
-from rnndsl.check_calls import evaluate_call
-from rnndsl.check_cells import evaluate_cell_call
-from rnndsl.check_names import evaluate_attribute, evaluate_index, evaluate_name
-from rnndsl.check_scope import OPEN, POISON, Instance, Poison, Ref, Result, Scope
-from rnndsl.check_static import NotDecidable, StaticError, fold, static_binary, static_unary
+from rnndsl.checking.builtin_rules import elementwise, matmul
+from rnndsl.checking.builtins import BUILTINS
+from rnndsl.checking.calls import evaluate_call
+from rnndsl.checking.cells import evaluate_cell_call
+from rnndsl.checking.names import evaluate_attribute, evaluate_index, evaluate_name
+from rnndsl.checking.scope import OPEN, POISON, Instance, Poison, Ref, Result, Scope
+from rnndsl.checking.static import NotDecidable, StaticError, fold, static_binary, static_unary
 from rnndsl.dims import Dim
 from rnndsl.errors_check import BadNumber, HoleOutsideSpace, NotStatic, WrongArguments
 from rnndsl.source import Span

@@ -10,7 +10,7 @@ from rnndsl.diagnostics import Diagnostic
 from rnndsl.source import Source, Span
 
 if TYPE_CHECKING:
-    from rnndsl.layout import Token
+    from rnndsl.parsing.layout import Token
 
 MAX_DIGITS = 40
 

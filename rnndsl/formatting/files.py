@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import RnndslError
-from rnndsl.formatter import format_file
-from rnndsl.parser import parse_file
-from rnndsl.reading import read_source
+from rnndsl.formatting.formatter import format_file
+from rnndsl.parsing.parser import parse_file
+from rnndsl.parsing.reading import read_source
 
 
 @dataclass(frozen=True, slots=True)

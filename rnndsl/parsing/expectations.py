@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import Diagnostic, did_you_mean
-from rnndsl.layout import Line, Token, span_of
+from rnndsl.parsing.layout import Line, Token, span_of
 from rnndsl.source import Source
 
 _EXPRESSION = frozenset(

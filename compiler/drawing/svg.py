@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 from math import copysign
 
-from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Block, Diagram, Shape
-from rnndsl.compiler.draw_layout import SQUARE, TRACK, Box, Layout, Point
-from rnndsl.compiler.draw_loops import loops
-from rnndsl.compiler.draw_style import ROOT, style_sheet
-from rnndsl.compiler.draw_text import SUB, Label, plain, width, word
+from rnndsl.compiler.drawing.diagram import SINKS, SOURCES, Block, Diagram, Shape
+from rnndsl.compiler.drawing.layout import SQUARE, TRACK, Box, Layout, Point
+from rnndsl.compiler.drawing.loops import loops
+from rnndsl.compiler.drawing.style import ROOT, style_sheet
+from rnndsl.compiler.drawing.text import SUB, Label, plain, width, word
 
 _MARGIN = 14
 _CORNER = 6.0

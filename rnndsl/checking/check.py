@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rnndsl import syntax
-from rnndsl.check_expr import evaluate_expression, static_test
-from rnndsl.check_names import as_dim
-from rnndsl.check_scope import Poison, Ref, Scope, Shared, StopChecking
-from rnndsl.check_statements import run_cell
+from rnndsl.checking.expr import evaluate_expression, static_test
+from rnndsl.checking.names import as_dim
+from rnndsl.checking.scope import Poison, Ref, Scope, Shared, StopChecking
+from rnndsl.checking.statements import run_cell
 from rnndsl.diagnostics import Diagnostic, RnndslError, did_you_mean
 from rnndsl.errors_check import (
     BadNumber,

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from random import Random
 
-from rnndsl.compiler.draw_diagram import SINKS, SOURCES, Diagram, Shape
-from rnndsl.compiler.draw_place import Apart, place
+from rnndsl.compiler.drawing.diagram import SINKS, SOURCES, Diagram, Shape
+from rnndsl.compiler.drawing.place import Apart, place
 
 _SWEEPS = 24
 _SHUFFLES, _SHUFFLED_ITEMS = 12, 800  # starts in random order: at most, and items in all

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnndsl import syntax as s
-from rnndsl.comments import Comments
-from rnndsl.format_expr import SUM, bracketed, expr_doc, separated, statement_doc
-from rnndsl.pretty import STEP, Break, Doc, Group, Nest, WhenBroken, lay_out
+from rnndsl.formatting.expressions import SUM, bracketed, expr_doc, separated, statement_doc
+from rnndsl.formatting.pretty import STEP, Break, Doc, Group, Nest, WhenBroken, lay_out
+from rnndsl.parsing.comments import Comments
 
 WIDTH = 100
 

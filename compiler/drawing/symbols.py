@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rnndsl.compiler.draw_text import Label, name, number, op, plain
+from rnndsl.compiler.drawing.text import Label, name, number, op, plain
 from rnndsl.compiler.ir import Graph, Leaf, Node
 
 # Operators that stand between their operands.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.check_calls import evaluate_shape
-from rnndsl.check_expr import static_number, static_test
-from rnndsl.check_params import evaluate_init, make_param
-from rnndsl.check_scope import (
+from rnndsl.checking.calls import evaluate_shape
+from rnndsl.checking.expr import static_number, static_test
+from rnndsl.checking.params import evaluate_init, make_param
+from rnndsl.checking.scope import (
     MOST_ITERATIONS,
     OPEN,
     POISON,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnndsl import syntax
-from rnndsl.builtin_rules import elementwise
-from rnndsl.builtins import BUILTINS
-from rnndsl.check_scope import POISON, Instance, Poison, Ref, Result, Scope
+from rnndsl.checking.builtin_rules import elementwise
+from rnndsl.checking.builtins import BUILTINS
+from rnndsl.checking.inits import INITS
+from rnndsl.checking.scope import POISON, Instance, Poison, Ref, Result, Scope
 from rnndsl.diagnostics import Related, did_you_mean
 from rnndsl.dims import Dim
 from rnndsl.errors_check import (
@@ -19,7 +20,6 @@ from rnndsl.errors_check import (
     UnknownInit,
     WrongArguments,
 )
-from rnndsl.inits import INITS
 from rnndsl.params import DEFAULT_INIT, Init, ParamSpec
 from rnndsl.source import Span
 from rnndsl.typed import PARAM, TypedValue

@@ -17,13 +17,13 @@ from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import Diagnostic, RnndslError
-from rnndsl.expectations import explain_unexpected
-from rnndsl.layout import Layout, Line, lay_out, span_of
-from rnndsl.layout import Token as Lexeme
-from rnndsl.reading import MAX_BYTES
+from rnndsl.parsing.expectations import explain_unexpected
+from rnndsl.parsing.layout import Layout, Line, lay_out, span_of
+from rnndsl.parsing.layout import Token as Lexeme
+from rnndsl.parsing.reading import MAX_BYTES
+from rnndsl.parsing.tree import build_file
 from rnndsl.source import Source
 from rnndsl.syntax import File
-from rnndsl.tree import build_file
 
 VERSION = 1  # of the language
 MAX_ERRORS = 50  # of one file; reading stops there

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from rnndsl.compiler.draw_diagram import Diagram
-from rnndsl.compiler.draw_layout import Layout, Point, layouts
+from rnndsl.compiler.drawing.diagram import Diagram
+from rnndsl.compiler.drawing.layout import Layout, Point, layouts
 
 # What one crossing and one bend are worth, in units of length.
 _CROSSING, _BEND = 70.0, 12.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rnndsl.compiler.draw_diagram import Block, Diagram, Shape, Wire
-from rnndsl.compiler.draw_symbols import FUNCTIONS, INFIX, function, shared, with_shared
-from rnndsl.compiler.draw_text import Label, name, op, plain, word
-from rnndsl.compiler.draw_values import CallName, Reading, read
+from rnndsl.compiler.drawing.diagram import Block, Diagram, Shape, Wire
+from rnndsl.compiler.drawing.symbols import FUNCTIONS, INFIX, function, shared, with_shared
+from rnndsl.compiler.drawing.text import Label, name, op, plain, word
+from rnndsl.compiler.drawing.values import CallName, Reading, read
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.ops import OPS
 

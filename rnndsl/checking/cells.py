@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.check_names import as_dim
-from rnndsl.check_scope import POISON, Instance, Poison, Ref, Result, Scope
+from rnndsl.checking.names import as_dim
+from rnndsl.checking.scope import POISON, Instance, Poison, Ref, Result, Scope
 from rnndsl.diagnostics import Related, did_you_mean
 from rnndsl.errors_check import (
     AmbiguousName,
@@ -24,7 +24,7 @@ MOST_NESTED = 20
 
 def evaluate_cell_call(scope: Scope, call: syntax.CellCall) -> Result:
     """``LSTM(D + H, hyper)(x)``: its equations with their names behind the target's."""
-    from rnndsl.check_statements import run_cell  # statements contain expressions
+    from rnndsl.checking.statements import run_cell  # statements contain expressions
 
     cell = scope.cell.subcell(call.cell.name)
     inputs = [(a, _input_value(scope, a)) for a in call.arguments]

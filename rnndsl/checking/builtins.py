@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from rnndsl import builtin_rules as rules
-from rnndsl.builtin_rules import TypeRule
+from rnndsl.checking import builtin_rules as rules
+from rnndsl.checking.builtin_rules import TypeRule
 
 
 class Kind(Enum):

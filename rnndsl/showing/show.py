@@ -80,7 +80,7 @@ def drawing(
     ``theme`` is ``light``, ``dark``, or ``auto`` for both; ``stages`` draws what runs for
     all time steps at once apart from what runs step by step.
     """
-    from rnndsl.compiler.draw import draw
+    from rnndsl.compiler.drawing.draw import draw
     from rnndsl.compiler.split import split
 
     if cell.is_space:
@@ -100,7 +100,7 @@ class _Case:
 
     @cached_property
     def typed(self) -> TypedCell:
-        from rnndsl.check import typed_cell
+        from rnndsl.checking.check import typed_cell
 
         return typed_cell(self.cell, self.numbers)
 
@@ -178,7 +178,7 @@ class _Case:
 
 
 def _syntax(case: _Case) -> str:
-    from rnndsl.show_syntax import syntax_text
+    from rnndsl.showing.syntax_text import syntax_text
 
     return syntax_text(case.cell.definition)
 
@@ -193,7 +193,7 @@ def _graph(choose: Callable[[_Case], Graph]) -> Callable[[_Case], str]:
 
 
 def _plan(case: _Case) -> str:
-    from rnndsl.show_plan import parameters_text, plan_text
+    from rnndsl.showing.plan_text import parameters_text, plan_text
 
     shapes = [(spec.name, spec.shape) for spec in case.lowered.params]
     found = case.differentiated
@@ -240,8 +240,8 @@ def _missing(
 
 def _source(case: _Case) -> str:
     """The file itself, with its comments, where it holds just this cell; else all that it uses."""
-    from rnndsl.formatter import format_file
-    from rnndsl.parser import parse_file
+    from rnndsl.formatting.formatter import format_file
+    from rnndsl.parsing.parser import parse_file
 
     file = parse_file(case.cell.source)
     alone = len(file.cells) == 1 and not case.cell.subcells

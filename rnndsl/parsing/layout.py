@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rnndsl import errors_syntax as errors
 from rnndsl.diagnostics import Diagnostic, Related, RnndslError
-from rnndsl.lexical import lexical_error
+from rnndsl.parsing.lexical import lexical_error
 from rnndsl.source import Source, Span
 
 MAX_DEPTH = 100  # brackets, blocks and operators; keeps every recursion over a tree safe

@@ -12,7 +12,7 @@ from lark.visitors import Transformer_NonRecursive, v_args
 from rnndsl import errors_syntax as errors
 from rnndsl import syntax as s
 from rnndsl.diagnostics import Diagnostic, RnndslError
-from rnndsl.layout import MAX_DEPTH
+from rnndsl.parsing.layout import MAX_DEPTH
 from rnndsl.source import Source, Span
 
 

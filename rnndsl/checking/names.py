@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rnndsl import syntax
-from rnndsl.builtins import FUNCTIONS
-from rnndsl.check_scope import (
+from rnndsl.checking.builtins import FUNCTIONS
+from rnndsl.checking.scope import (
     POISON,
     Bound,
     Instance,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rnndsl.compiler.draw_blocks import diagram
-from rnndsl.compiler.draw_diagram import Diagram
-from rnndsl.compiler.draw_svg import svg
-from rnndsl.compiler.draw_tidy import tidiest
-from rnndsl.compiler.draw_values import CallName
+from rnndsl.compiler.drawing.blocks import diagram
+from rnndsl.compiler.drawing.diagram import Diagram
+from rnndsl.compiler.drawing.svg import svg
+from rnndsl.compiler.drawing.tidy import tidiest
+from rnndsl.compiler.drawing.values import CallName
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rnndsl.compiler.draw_diagram import Diagram, Shape
-from rnndsl.compiler.draw_layout import Box, Layout, Point
+from rnndsl.compiler.drawing.diagram import Diagram, Shape
+from rnndsl.compiler.drawing.layout import Box, Layout, Point
 
 _STEP = 9  # between neighbouring loops
 _FIRST = 16  # between the drawing and the innermost loop

@@ -1,0 +1,1 @@
+"""A step graph as a picture."""

@@ -1,0 +1,1 @@
+"""Syntax tree to typed cell, or to the list of mistakes."""

@@ -1,0 +1,1 @@
+"""A cell as text at every stage of compilation."""
