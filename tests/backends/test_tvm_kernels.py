@@ -16,11 +16,11 @@ from tests.compiler.tolerance import assert_same
 
 pytest.importorskip("tvm", reason="TVM is not installed")
 
-from rnndsl.backends.tvm.calling import SequenceResult, pack_weights  # noqa: E402
-from rnndsl.backends.tvm.lower_kernel import lower  # noqa: E402
-from rnndsl.backends.tvm.runtime import compile_plan, run_graph  # noqa: E402
-from rnndsl.compiler.split import split  # noqa: E402
-from rnndsl.diagnostics import RnndslError  # noqa: E402
+from rnndsl.backends.tvm.calling import SequenceResult, pack_weights
+from rnndsl.backends.tvm.lower_kernel import lower
+from rnndsl.backends.tvm.runtime import compile_plan, run_graph
+from rnndsl.compiler.split import split
+from rnndsl.diagnostics import RnndslError
 
 SHAPES = [(1, 1), (1, 3), (7, 1), (5, 2), (3, 17), (2, 33)]
 
@@ -37,11 +37,11 @@ def agrees(graph: Graph, steps: int, batch: int, dtype: str, reverse: bool = Fal
     inputs, states, params = random_leaves(graph, steps, batch, seed=steps + batch)
     found = run_graph(graph, inputs, states, params, dtype, reverse)
     # Operands are rounded to the type before the kernel runs.
-    rounded = [
+    x, h, w = (
         {k: v.astype(dtype).astype(np.float64) for k, v in given.items()}
         for given in (inputs, states, params)
-    ]
-    assert_same(flat(found), graph, *rounded, dtype, reverse)
+    )
+    assert_same(flat(found), graph, x, h, w, dtype, reverse)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -56,14 +56,14 @@ def test_sizes_need_not_be_multiples_of_a_vector(inputs: int, hidden: int) -> No
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_random_graphs_agree_with_the_interpreter(seed: int, dtype: str) -> None:
     graph = random_graph(seed, 25, continuous=True)
     for steps, batch in ((1, 1), (4, 19)):
         agrees(graph, steps, batch, dtype)
 
 
-@pytest.mark.parametrize("seed", range(20, 24))
+@pytest.mark.parametrize("seed", range(20, 22))
 def test_random_graphs_run_backwards_in_time(seed: int) -> None:
     agrees(random_graph(seed, 25, continuous=True), 5, 3, "float64", reverse=True)
 
