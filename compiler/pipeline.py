@@ -55,7 +55,10 @@ PASSES: Mapping[str, Pass] = {
         _pass("fold", "evaluate ops on constants"),
         _pass("cse", "compute equal values once"),
         _pass("dce", "remove values that nothing uses"),
+        _pass("associate-sums", "add first what does not recur; sums round in another order"),
+        _pass("associate-products", "multiply first what does not recur, in backward graphs"),
         _pass("pack-gates", "join matrix products that share an operand"),
+        _pass("pack-elementwise", "join equal elementwise ops on slices of one value"),
     )
 }
 
@@ -90,9 +93,13 @@ PIPELINES: Mapping[str, Pipeline] = {
     for name, text in {
         "none": "",
         # Before differentiation: keeps gradients as well as values.
-        "default": "canonicalize,fold,canonicalize,cse,pack-gates,canonicalize,cse,dce",
+        "default": "canonicalize,fold,canonicalize,cse,associate-sums,pack-gates,"
+        "pack-elementwise,canonicalize,fold,cse,dce",
         # On differentiated graphs, and where no gradient is wanted.
         "final": "drop-stop-grad,canonicalize,fold,canonicalize,cse,dce",
+        # On backward graphs.
+        "backward": "drop-stop-grad,canonicalize,fold,canonicalize,cse,associate-sums,"
+        "associate-products,canonicalize,cse,dce",
         # For comparing candidates; the values may differ where they are not finite.
         "compare": "drop-stop-grad,canonicalize,fold,simplify-real,canonicalize,fold,cse,dce",
     }.items()

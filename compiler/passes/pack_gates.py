@@ -2,7 +2,8 @@
 
 ``W1 x``, ``W2 x``, ... with shared weights are slices of ``concat(W1, W2, ...) x``.  The
 concat depends on parameters alone, so separation moves it into the prepare graph, and the
-backward pass, derived from the packed graph, is packed as well.
+backward pass, derived from the packed graph, is packed as well.  Slices that are used alike
+stand side by side, so that pack-elementwise can join what is done to them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from dataclasses import dataclass
 
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.ir import Graph, Node
+from rnndsl.compiler.lanes import in_order_of_use
 from rnndsl.compiler.op_types import parse_spec
 from rnndsl.compiler.separate import needed_values
-from rnndsl.compiler.view import cyclic_components
+from rnndsl.compiler.view import recurrence_of
 from rnndsl.dims import Dim, dim
 
 
@@ -33,7 +35,11 @@ class _Group:
 
 def pack_gates(graph: Graph) -> Graph:
     """Replace products of shared weights with one batched operand by slices of one product."""
-    groups = {key: found for key, found in _groups(graph).items() if len(found) > 1}
+    groups = {
+        key: in_order_of_use(graph, found)
+        for key, found in _groups(graph).items()
+        if len(found) > 1
+    }
     if not groups:
         return graph
     group_of = {value: key for key, found in groups.items() for value in found}
@@ -61,9 +67,7 @@ def _groups(graph: Graph) -> dict[_Group, list[int]]:
         if axis is None:
             continue
         if recurrences is None:
-            recurrences = {
-                v: k for k, members in enumerate(cyclic_components(graph)) for v in members
-            }
+            recurrences = recurrence_of(graph)
         weight, vector = node.operands
         shape = graph.type_of(weight).shape
         others = (*shape[:axis], *shape[axis + 1 :])

@@ -37,6 +37,8 @@ from tests.compiler.random_graphs import random_graph
 from tests.compiler.tolerance import assert_same, flat
 
 SEEDS = range(20)
+# These find little to do in graphs that are random all over; test_gates.py has more for them.
+FOR_GATES = ("pack-gates", "pack-elementwise", "associate-sums", "associate-products")
 
 
 def check_same(graph: Graph, changed: Graph, seed: int, reverse: bool = False) -> None:
@@ -60,7 +62,7 @@ def test_pass_keeps_the_function_of_random_graphs(name: str) -> None:
         verify(changed)
         assert changed != graph
         check_same(graph, changed, seed)
-    assert changes or name in ("dce", "pack-gates")
+    assert changes or name in ("dce", *FOR_GATES)
 
 
 @pytest.mark.parametrize("name", [name for name in PASSES if name != "pack-gates"])
