@@ -36,7 +36,8 @@ def load_trained(
 ) -> Trained:
     """The model of a checkpoint file, or of a run's folder: its best one, else its last.
 
-    It comes to ``device``, wherever it was trained.  RnndslError when there is none, or it is damaged.
+    It comes to ``device``, wherever it was trained.  RnndslError when there is none, or it is
+    damaged.
     """
     file = Path(path)
     if file.is_dir():
