@@ -81,5 +81,3 @@ def _parse(words: list[str]) -> argparse.Namespace:
         if command.name == wanted:  # the others need no options, so they are not imported
             import_module(command.module).add_arguments(sub)
     return parser.parse_args(words)
-
-

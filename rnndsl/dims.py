@@ -31,9 +31,7 @@ class Dim:
         return self + Dim(tuple((m, -c) for m, c in other.terms))
 
     def __mul__(self, other: Dim) -> Dim:
-        return _collect(
-            [(_multiply(m, n), c * d) for m, c in self.terms for n, d in other.terms]
-        )
+        return _collect([(_multiply(m, n), c * d) for m, c in self.terms for n, d in other.terms])
 
     def __truediv__(self, other: Dim) -> Dim:
         """Exact division by a single term, as in ``H / N``; DimError for anything else."""

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 from rnndsl.source import Span
 
 
-def _span() -> Span:
-    return field(compare=False, kw_only=True, repr=False)  # type: ignore[no-any-return]
-
-
 # --------------------------------------------------------------------------- expressions
 
 
@@ -20,7 +16,7 @@ class Number:
 
     value: int | float
     text: str
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Name:
 
     name: str
     primed: bool
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class Attribute:
     base: Expr
     name: str
     primed: bool
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +44,7 @@ class Index:
 
     base: Expr
     index: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ class Unary:
 
     op: str
     operand: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Binary:
     op: str
     left: Expr
     right: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ class Conditional:
     value: Expr
     test: Expr
     orelse: Expr | None
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +85,7 @@ class Argument:
 
     name: str
     value: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class Call:
     callee: Expr
     dims: tuple[Expr, ...] | None  # what stands in brackets: the result's shape
     arguments: tuple[Argument, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ class CellCall:
     cell: Name
     sizes: tuple[Argument, ...]
     arguments: tuple[Argument, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ class Text:
     """``"ij,j->i"``."""
 
     value: str
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +125,7 @@ class Hole:
 
     name: str  # empty when unnamed
     options: tuple[Expr, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +134,7 @@ class GeneratedHole:
 
     name: str  # empty when unnamed
     arguments: tuple[Argument, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 Expr = (
@@ -165,7 +161,7 @@ class Input:
 
     name: str
     shape: tuple[Expr, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +171,7 @@ class State:
     name: str
     shape: tuple[Expr, ...]
     init: Expr | None
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +182,7 @@ class Param:
     shape: tuple[Expr, ...]
     init: Expr | None
     frozen: bool
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +191,7 @@ class Assign:
 
     target: Name
     value: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +202,7 @@ class For:
     start: Expr
     stop: Expr
     body: tuple[Statement, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +212,7 @@ class If:
     test: Expr
     body: tuple[Statement, ...]
     orelse: tuple[Statement, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +220,7 @@ class Return:
     """``return h'``: the output of the cell."""
 
     value: Expr
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 Statement = Input | State | Param | Assign | For | If | Return
@@ -238,7 +234,7 @@ class CellParameter:
 
     name: str
     default: Expr | None
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +245,7 @@ class CellDefinition:
     parameters: tuple[CellParameter, ...]
     body: tuple[Statement, ...]
     is_space: bool
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +254,7 @@ class Import:
 
     path: str
     names: tuple[str, ...]
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +270,4 @@ class File:
     cells: tuple[CellDefinition, ...]
     comments: tuple[tuple[int, str, bool], ...] = field(default=(), compare=False)
     text: str = field(default="", compare=False, repr=False)
-    span: Span = _span()
+    span: Span = field(compare=False, kw_only=True, repr=False)

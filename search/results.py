@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnndsl.atomic import write_text_atomically
 from rnndsl.search.record import TRAINED, TrialRecord
-from rnndsl.training.atomic import write_text_atomically
 
 LEADERBOARD_CSV = "leaderboard.csv"
 LEADERBOARD_JSON = "leaderboard.json"

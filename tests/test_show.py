@@ -122,7 +122,7 @@ def test_the_command_draws_into_a_file(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_drawing_that_cannot_be_written_is_a_plain_error(tmp_path: Path) -> None:
-    with pytest.raises(RnndslError, match="E0716"):
+    with pytest.raises(RnndslError, match="E0123"):
         from rnndsl.commands import show as command
 
         command.run(_arguments("lstm", "--svg", str(tmp_path / "no" / "cell.svg")))

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     cell = load(args.cell, args.name)
     numbers = dict(args.set)
     if args.svg is not None:
-        from rnndsl.training.atomic import write_text_atomically
+        from rnndsl.atomic import write_text_atomically
 
         text = drawing(cell, numbers, theme=args.theme, stages=args.stages)
         write_text_atomically(args.svg, text)

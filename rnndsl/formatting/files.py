@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnndsl import errors_syntax as errors
+from rnndsl.atomic import write_text_atomically
 from rnndsl.diagnostics import RnndslError
 from rnndsl.formatting.formatter import format_file
 from rnndsl.parsing.parser import parse_file
@@ -64,30 +62,7 @@ def _format_path(path: Path, check: bool) -> Formatted:
         text = format_text(source.text, source.name)
         changed = text != source.text
         if changed and not check:
-            write_atomically(path, text)
+            write_text_atomically(path, text)
     except RnndslError as error:
         return Formatted(path, False, error)
     return Formatted(path, changed)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content in one step, so that a crash leaves the old or the new text.
-
-    Permissions are kept, and a link stays a link.  RnndslError when the folder cannot be
-    written.
-    """
-    target = path.resolve()
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        if target.exists():
-            shutil.copymode(target, temporary)
-        os.replace(temporary, target)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise RnndslError(errors.UnwritableFile(None, str(path), reason)) from None
-    finally:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)

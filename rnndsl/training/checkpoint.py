@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnndsl.atomic import write_atomically
 from rnndsl.diagnostics import RnndslError
-from rnndsl.training.atomic import write_atomically
 from rnndsl.training.errors import (
     CheckpointDamaged,
     CheckpointNotFound,
@@ -30,7 +30,7 @@ Payload = dict[str, Any]
 
 
 def save_checkpoint(path: Path, payload: Payload) -> None:
-    """Write ``payload`` to ``path`` in one atomic replacement; RnndslError (E0716) if refused."""
+    """Write ``payload`` to ``path`` in one atomic replacement; RnndslError (E0123) if refused."""
     whole = {"format": FORMAT, "version": VERSION, "digest": digest(payload), "payload": payload}
     # Through memory: torch turns a full disk into a RuntimeError that says little.
     buffer = io.BytesIO()

@@ -80,7 +80,6 @@ class TrainConfig:
     device: str = "cpu"
     threads: int | None = None
     backend: str = "auto"
-    memory_budget: str | int | None = None
     run_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +107,6 @@ FREE_ON_RESUME = frozenset(
         "threads",
         "device",
         "backend",
-        "memory_budget",
         "run_dir",
         "data",  # the fingerprint of the tokens is compared instead
         "cell",  # the text of the cell is compared instead

@@ -248,17 +248,6 @@ class RunExists(TrainingMistake):
     folder: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class CannotWrite(TrainingMistake):
-    """A full disk, a folder without permission."""
-
-    code = "E0716"
-    title = "`{path}` cannot be written: {reason}"
-    note = "what stood there before is untouched"
-    path: str
-    reason: str
-
-
 # ------------------------------------------------------------------------------ generation
 
 

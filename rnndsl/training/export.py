@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
+from rnndsl.atomic import write_atomically
 from rnndsl.backends.tvm import Artifact, compile_cell
-from rnndsl.training.atomic import write_atomically
 from rnndsl.training.generate import load_trained
 
 

@@ -21,8 +21,6 @@ LayerFactory: TypeAlias = "Callable[[int, int], nn.Module]"
 def cell_layers(cell: str | Cell, config: TrainConfig) -> LayerFactory:
     """The factory of layers of ``cell``, compiled by the backend that ``config`` names."""
     options: dict[str, Any] = dict(config.numbers)
-    if config.memory_budget is not None:
-        options["memory_budget"] = config.memory_budget
 
     def make(input_size: int, hidden_size: int) -> nn.Module:
         made: nn.Module = rnndsl.layer(

@@ -8,8 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rnndsl.training.atomic import write_text_atomically
-from rnndsl.training.errors import CannotWrite, training_error
+from rnndsl.atomic import unwritable, write_text_atomically
 
 Record = dict[str, Any]
 
@@ -21,7 +20,7 @@ class MetricsLog:
         self.path = path
 
     def append(self, record: Record) -> None:
-        """Add one record; RnndslError (E0716) when it cannot be written."""
+        """Add one record; RnndslError (E0123) when it cannot be written."""
         line = (json.dumps(_plain(record), allow_nan=False) + "\n").encode()
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -31,9 +30,7 @@ class MetricsLog:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise training_error(
-                CannotWrite(path=str(self.path), reason=error.strerror or str(error))
-            ) from None
+            raise unwritable(self.path, error) from None
 
     def rewind(self, step: int) -> None:
         """Forget the records after ``step``: a run that resumes there writes them again."""

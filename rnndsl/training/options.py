@@ -92,7 +92,6 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("threads", int, "threads of the CPU"),
             Option("device", str, "cpu, or cuda"),
             Option("backend", str, "of the compiler"),
-            Option("memory-budget", str, "of one layer's saved values, such as 64MiB"),
         ),
     ),
 )

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnndsl.training.atomic import write_text_atomically
+from rnndsl.atomic import unwritable, write_text_atomically
 from rnndsl.training.checkpoint import damaged
-from rnndsl.training.errors import CannotWrite, CheckpointNotFound, RunExists, training_error
+from rnndsl.training.errors import CheckpointNotFound, RunExists, training_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,7 @@ class RunDir:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise training_error(
-                CannotWrite(path=str(self.path), reason=error.strerror or str(error))
-            ) from None
+            raise unwritable(self.path, error) from None
         self.write_config(config)
         write_text_atomically(self.cell, cell_text)
 
