@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from rnndsl.source import Span
 
-
 # --------------------------------------------------------------------------- expressions
 
 
