@@ -68,7 +68,7 @@ def torch_values(made: Layer, problem: Problem) -> dict[str, Array]:
     loss = (y * torch.tensor(problem.d_outputs["y"])).sum()
     for final, weight in zip(finals, problem.d_states.values(), strict=True):
         loss = loss + (final[0] * torch.tensor(weight)).sum()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     found = {"y": y.detach().numpy()}
     found |= {f"next {n}": f[0].detach().numpy() for n, f in zip(states, finals, strict=True)}
     for name, leaf in {**inputs, **states}.items():

@@ -20,6 +20,7 @@ PLAIN = [text for kind, text in BLOCKS if not kind]
 
 
 def block(start: str) -> str:
+    found: str
     (found,) = [text for text in PLAIN if text.startswith(start)]
     return found
 
