@@ -194,15 +194,27 @@ def _hole_call(scope: Scope, call: syntax.Call, hole: syntax.Hole) -> Result:
         if not isinstance(option, syntax.Name):
             scope.report(WrongArguments(option.span, "an option before `(` must be a function"))
             continue
-        chosen = syntax.Call(option, call.dims, call.arguments, span=call.span)
-        results.append(scope.evaluate(chosen))
+        results.append(_chosen(scope, call, option))
     return results[-1]
 
 
+def _chosen(scope: Scope, call: syntax.Call, option: syntax.Name) -> Result:
+    """``?(tanh | identity)(v)`` with one of its functions; `identity` leaves `v` as it is."""
+    if option.name == "identity" and call.dims is None:
+        if len(call.arguments) == 1 and not call.arguments[0].name:
+            return scope.evaluate(call.arguments[0].value)
+        return scope.report(
+            WrongArguments(option.span, "`identity` takes one value", "identity(v)")
+        )
+    return scope.evaluate(syntax.Call(option, call.dims, call.arguments, span=call.span))
+
+
 def _generated(scope: Scope, hole: syntax.GeneratedHole) -> Result:
+    """The leaves are checked here; the options (`depth`, `ops`) belong to the search."""
     if _in_space(scope, hole.span):
         for argument in hole.arguments:
-            scope.evaluate(argument.value)
+            if not argument.name:
+                scope.evaluate(argument.value)
     return POISON
 
 

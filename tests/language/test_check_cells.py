@@ -15,6 +15,7 @@ from rnndsl.compiler.lower import lower
 from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.diagnostics import RnndslError
 
+SPACES = Path(rnndsl.__file__).with_name("search") / "spaces"
 GATE = "cell Gate(D, H):\n    input x: [D]\n    return sigmoid(linear[H](x, name = a))\n"
 USE = "cell Use(D, H):\n    input x: [D]\n    k = Gate(D, H)(x)\n    return k\n"
 
@@ -82,6 +83,21 @@ def test_check_gives_all_mistakes_of_a_text() -> None:
     text = "cell A(D):\n    input x: [D]\n    return y\n\ncell B(D):\n    input x: [D]\n    return tahn(x)\n"
     assert codes(text) == ["E0201", "E0202"]
     assert codes(GATE + USE) == []
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.rnn")), ids=lambda path: path.stem)
+def test_the_spaces_of_the_library_have_no_mistakes(path: Path) -> None:
+    assert not check(path.read_text(encoding="utf-8"))
+
+
+def test_a_mistake_beside_the_options_of_a_grown_expression_is_found() -> None:
+    text = 'space S(D, H):\n    input x: [D]\n    y = ?expr(x, z, ops = "tanh +")\n    return y\n'
+    assert codes(text) == ["E0201"]
+
+
+def test_identity_among_functions_takes_one_value() -> None:
+    text = "space S(D):\n    input x: [D]\n    return ?(max | identity)(x, x)\n"
+    assert codes(text) == ["E0211"]
 
 
 def test_a_space_is_checked_but_cannot_be_lowered() -> None:
