@@ -390,8 +390,10 @@ def test_unreadable_files_are_mistakes(tmp_path: Path) -> None:
         with pytest.raises(RnndslError, match=reason) as caught:
             read_source(path)
         assert caught.value.diagnostics[0].code == "E0120"
-    with pytest.raises(RnndslError, match=r"did you mean `.*lstm\.rnn`"):
+    with pytest.raises(RnndslError) as caught:
         read_source(tmp_path / "lstn.rnn")
+    # A long folder makes the line break.
+    assert f"did you mean `{tmp_path / 'lstm.rnn'}`?" in " ".join(str(caught.value).split())
 
 
 def test_bytes_that_are_not_utf8_are_located(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 import rnndsl
 from rnndsl.diagnostics import RnndslError
-from rnndsl.formatter import format_file
-from rnndsl.parser import parse_file
+from rnndsl.formatting.formatter import format_file
+from rnndsl.parsing.parser import parse_file
 from rnndsl.search.journal import open_journal
 from rnndsl.search.objective import Report
 from rnndsl.search.record import Outcome, read_records
