@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from rnndsl.checking import builtin_rules as rules
 from rnndsl.checking.builtin_rules import TypeRule
+from rnndsl.checking.static import power
 
 
 class Kind(Enum):
@@ -75,7 +77,9 @@ class Builtin:
 
 
 def _default_text(default: object) -> str:
-    return {None: "none", True: "true"}.get(default, str(default))  # type: ignore[call-overload,no-any-return]
+    if default is None:
+        return "none"
+    return "true" if default is True else str(default)  # 1 equals True and is none
 
 
 def _sigmoid(x: float) -> float:
@@ -94,6 +98,10 @@ def _parameters(text: str, kinds: dict[str, Kind]) -> tuple[Parameter, ...]:
                 value = int(default) if default.lstrip("-").isdigit() else float(default)
         made.append(Parameter(name, kinds.get(name, Kind.VALUE), value))
     return tuple(made)
+
+
+def _softplus(x: float) -> float:
+    return max(x, 0) + math.log1p(math.exp(-abs(x)))
 
 
 _DEFAULTS: dict[str, object] = {"None": None, "True": True}
@@ -157,7 +165,7 @@ _TABLE = (
     _make("silu", "v", _E, "v * sigmoid(v)"),
     _make("swish", "v, beta=1", _E, "v * sigmoid(beta * v)"),
     _make("gelu", "v", _E, "v times the normal distribution function of v (exact, by erf)"),
-    _make("softplus", "v", _E, "log(1 + exp(v)), stable"),
+    _make("softplus", "v", _E, "log(1 + exp(v)), stable", _softplus),
     _make("hard_sigmoid", "v, slope=0.16666666666666666", _E, "clip(slope * v + 1/2, 0, 1)"),
     _make("exp", "v", _E, "exponential", math.exp),
     _make("log", "v", _E, "natural logarithm", math.log),
@@ -166,22 +174,30 @@ _TABLE = (
     _make("sqrt", "v", _E, "square root", math.sqrt),
     _make("rsqrt", "v", _E, "1 / sqrt(v)", lambda x: 1 / math.sqrt(x)),
     _make("abs", "v", _E, "absolute value", abs),
-    _make("sign", "v", _E, "-1, 0 or 1; its gradient is zero"),
+    _make("sign", "v", _E, "-1, 0 or 1; its gradient is zero", lambda x: (x > 0) - (x < 0)),
     _make("sin", "v", _E, "sine", math.sin),
     _make("cos", "v", _E, "cosine", math.cos),
     _make("erf", "v", _E, "error function", math.erf),
     _make("floor", "v", _E, "largest whole number not above v; its gradient is zero", math.floor),
     _make("round", "v", _E, "nearest whole number, halves to even; its gradient is zero", round),
-    _make("step", "v", _E, "1 where v > 0, else 0; its gradient is zero"),
+    _make("step", "v", _E, "1 where v > 0, else 0; its gradient is zero", lambda x: int(x > 0)),
     # Elementwise, several operands.
     _make("min", "a, b", _E, "the smaller; with one value: the smallest element", min),
     _make("max", "a, b", _E, "the larger; with one value: the largest element", max),
-    _make("pow", "a, b", _E, "a ** b"),
-    _make("mod", "a, b", _E, "remainder with the sign of b"),
-    _make("where", "test, a, b", _E, "a where test is not 0, else b"),
-    _make("lerp", "a, b, w", _E, "a + w * (b - a)"),
+    _make("pow", "a, b", _E, "a ** b", power),
+    _make("mod", "a, b", _E, "remainder with the sign of b", operator.mod),
+    _make(
+        "where", "test, a, b", _E, "a where test is not 0, else b", lambda t, a, b: a if t else b
+    ),
+    _make("lerp", "a, b, w", _E, "a + w * (b - a)", lambda a, b, w: a + w * (b - a)),
     _make("gate3", "a, b, g", _E, "sigmoid(g) * a + (1 - sigmoid(g)) * b"),
-    _make("clip", "v, low, high", _E, "min(max(v, low), high)"),
+    _make(
+        "clip",
+        "v, low, high",
+        _E,
+        "min(max(v, low), high)",
+        lambda v, low, high: min(max(v, low), high),
+    ),
     _make("modrelu", "v, bias", _E, "sign(v) * relu(abs(v) + bias)"),
     # Reductions and normalisers.
     _make("sum", "v, axis=None", rules.reduction, "sum over an axis, or over all"),

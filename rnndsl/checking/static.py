@@ -50,7 +50,7 @@ def static_binary(op: str, left: Static, right: Static) -> Static:
         if op == "/" and isinstance(left, int) and isinstance(right, int) and left % right == 0:
             return left // right
         if op == "**":
-            return normal(_power(left, right))
+            return normal(power(left, right))
         return normal(_ARITHMETIC[op](left, right))
     except (ZeroDivisionError, ValueError):
         raise StaticError("division by zero") from None
@@ -58,7 +58,8 @@ def static_binary(op: str, left: Static, right: Static) -> Static:
         raise StaticError("the number is too large") from None
 
 
-def _power(base: float, exponent: float) -> float:
+def power(base: float, exponent: float) -> float:
+    """``base ** exponent`` of numbers; whole numbers stay whole where they can."""
     if isinstance(base, int) and isinstance(exponent, int) and exponent >= 0:
         if base.bit_length() * exponent > 64 and abs(base) > 1:
             raise StaticError("the number is too large")

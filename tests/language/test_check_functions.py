@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rnndsl.cell import parse
+from rnndsl.cell import check, parse
 from rnndsl.checking.builtins import BUILTINS
 from rnndsl.compiler.interpreter import run_step
 from rnndsl.compiler.lower import lower
@@ -205,3 +205,32 @@ def test_every_function_that_makes_no_parameters_has_a_lowering() -> None:
     wanted = {name for name, record in BUILTINS.items() if not record.makes_params}
     assert wanted <= LOWERINGS.keys()
     assert LOWERINGS.keys() - wanted == {"number", "size", "standardize", "entry"}
+
+
+STATIC = {
+    "mod(7, 3)": 1,
+    "mod(-1, 3)": 2,
+    "mod(7, 2.5)": 2,
+    "pow(2, 3)": 8,
+    "sign(-2)": -1,
+    "step(0.5)": 1,
+    "clip(5, 0, 2)": 2,
+    "lerp(1, 5, 0.25)": 2,
+    "where(0, 2, 3)": 3,
+    "floor(2.5)": 2,
+    "round(2.5)": 2,
+}
+
+
+@pytest.mark.parametrize(("expression", "value"), STATIC.items())
+def test_a_function_of_numbers_can_decide_before_the_cell_runs(
+    expression: str, value: float
+) -> None:
+    text = f"cell Try(H):\n    input v: [H]\n    return 2 * v if {expression} == {value} else v\n"
+    graph = lower(parse(text)).graph.bind({"H": 6})
+    np.testing.assert_array_equal(run_step(graph, {"v": V[None]})["output.y"][0], 2 * V)
+
+
+def test_a_remainder_of_zero_is_no_number() -> None:
+    text = "cell Try(H):\n    input v: [H]\n    return v * mod(1, 0)\n"
+    assert [mistake.code for mistake in check(text)] == ["E0216"]
