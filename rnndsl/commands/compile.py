@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rnndsl.commands.show import setting
+from rnndsl.commands.settings import add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,14 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--input", metavar="N", type=int, help="D (default 64)")
     parser.add_argument("--hidden", metavar="N", type=int, help="H (default 64)")
-    parser.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        type=setting,
-        help="a number or another dimension of the cell; repeatable",
-    )
+    add_settings(parser)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument(
         "--target",

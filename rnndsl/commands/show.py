@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rnndsl.commands.settings import add_settings
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rnndsl.showing.show import STAGES
@@ -19,14 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="STAGE",
         help=f"what to print (default graph). {stages}; or a pass: `rnndsl list passes`",
     )
-    parser.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        type=setting,
-        help="a number or a size of the cell, as in --set depth=3 --set H=256; repeatable",
-    )
+    add_settings(parser)
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw one time step into FILE")
     parser.add_argument(
         "--stages",
@@ -56,16 +51,3 @@ def run(args: argparse.Namespace) -> int:
     if args.at is not None or args.svg is None:
         print(show(cell, args.at or "graph", numbers), end="")
     return 0
-
-
-def setting(text: str) -> tuple[str, int | float]:
-    """``depth=3`` as a pair; ArgumentTypeError for anything else."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, not {text!r}")
-    for kind in (int, float):
-        try:
-            return name.strip(), kind(value)
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"{value!r} is not a number")

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnndsl.training.options import add_options, given_settings, parse_number
+from rnndsl.commands.settings import add_settings
+from rnndsl.training.options import add_options, given_settings
 
 if TYPE_CHECKING:
     from rnndsl.training.config import TrainConfig
@@ -25,13 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="FOLDER", help="of the run (default runs/CELL-1, -2, …)")
     parser.add_argument("--resume", metavar="FOLDER", help="continue the run in FOLDER")
-    parser.add_argument(
-        "--set",
-        type=parse_number,
-        action="append",
-        metavar="NAME=NUMBER",
-        help="a number of the cell, such as depth=3; may be repeated",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--tensorboard",
         action=argparse.BooleanOptionalAction,
@@ -70,7 +65,7 @@ def _new_config(args: argparse.Namespace) -> TrainConfig:
     cell = resolve_cell(args.cell or "lstm")
     folder = Path(args.out) if args.out else free_run_dir(Path("runs"), cell.name.lower())
     return TrainConfig(
-        cell=cell, numbers=tuple(args.set or ()), run_dir=str(folder), **given_settings(args)
+        cell=cell, numbers=tuple(args.set), run_dir=str(folder), **given_settings(args)
     )
 
 
@@ -84,7 +79,7 @@ def _resumed_config(args: argparse.Namespace) -> TrainConfig:
     values = folder.read_config()
     cell = resolve_cell(args.cell) if args.cell else stored_cell(folder)
     config = config_from_json({**values, **given_settings(args)}, cell)
-    numbers = config.numbers if args.set is None else tuple(args.set)
+    numbers = tuple(args.set) or config.numbers
     return replace(config, numbers=numbers, run_dir=str(folder.path))
 
 

@@ -127,18 +127,5 @@ def given_settings(args: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def parse_number(text: str) -> tuple[str, int | float]:
-    """``depth=3`` as a name and a number; ArgumentTypeError for anything else."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip().isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=NUMBER")
-    for kind in (int, float):
-        try:
-            return name.strip(), kind(value)
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"{value!r} is not a number")
-
-
 def _metavar(kind: type) -> str:
     return {int: "N", float: "X", str: "TEXT"}[kind]
