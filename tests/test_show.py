@@ -13,7 +13,7 @@ import pytest
 from rnndsl.cell import list_cells, load, parse
 from rnndsl.cli import main
 from rnndsl.commands.listing import LISTINGS, table
-from rnndsl.commands.show import setting
+from rnndsl.commands.settings import parse_number
 from rnndsl.compiler.pipeline import PASSES
 from rnndsl.compiler.text import parse_graph, print_graph
 from rnndsl.diagnostics import RnndslError
@@ -139,8 +139,8 @@ def _arguments(*words: str):  # type: ignore[no-untyped-def]
 
 
 def test_settings_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert setting("depth=3") == ("depth", 3)
-    assert setting("alpha=0.5") == ("alpha", 0.5)
+    assert parse_number("depth=3") == ("depth", 3)
+    assert parse_number("alpha=0.5") == ("alpha", 0.5)
     for wrong in ("depth", "=3", "depth=three"):
         with pytest.raises(SystemExit):
             _arguments("rhn", "--set", wrong)
