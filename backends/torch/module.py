@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.errors_torch import NonFinite
-from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange
+from rnndsl.backends.torch import operators
+from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange, tensor_of
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
@@ -108,8 +109,11 @@ class Layer(nn.Module):
         if self.options.bidirectional:
             raise LayerInputError(catalogue.NoStreaming(None))
         expected = replace(self.expected(), batch_first=False)
-        streams = {name: value.unsqueeze(0) for name, value in inputs.items()}
-        batch = arrange(expected, x.unsqueeze(0), streams, None, None)
+        steps = {
+            name: tensor_of(f"input `{name}`", value).unsqueeze(0) for name, value in inputs.items()
+        }
+        first = tensor_of(f"input `{expected.main}`", x).unsqueeze(0)
+        batch = arrange(expected, first, steps, None, None)
         y, finals, _ = self._run(batch, state, ())
         y = y.squeeze(1) if batch.unbatched else y
         return y[0], join_states(finals, batch.unbatched)
@@ -187,7 +191,7 @@ class Layer(nn.Module):
     ) -> NonFinite | None:
         x, *extra = batch.inputs
         starts = iter(self._starts(batch, state))
-        with torch.no_grad():
+        with operators.plain(x):
             for index in range(self.options.num_layers):
                 parts = []
                 for direction, label in self._at(index):
@@ -227,6 +231,9 @@ class Layer(nn.Module):
         return found
 
     def _tap_names(self, taps: Sequence[str]) -> tuple[str, ...]:
+        if not isinstance(taps, Sequence):
+            kind = f"a {type(taps).__name__}"
+            raise LayerInputError(catalogue.BadOption(None, "taps", "a tuple of names", kind))
         names = (taps,) if isinstance(taps, str) else tuple(taps)
         if names:
             known = tappable(self.first.graph)
@@ -279,7 +286,7 @@ def _flags(batch: Batch, reverse: bool) -> list[Tensor]:
     """The extra inputs of a direction: restart flags, then validity flags, where asked for."""
     flags = []
     if batch.reset is not None:
-        reset = batch.reset
+        reset = batch.reset if batch.valid is None else batch.reset * batch.valid
         if reverse:  # a segment that begins at t ends, seen from behind, before step t - 1
             reset = torch.cat([reset[1:], torch.zeros_like(reset[:1])])
         flags.append(reset)

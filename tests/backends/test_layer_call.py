@@ -191,6 +191,19 @@ def test_a_restart_at_the_first_step_drops_the_given_states() -> None:
     torch.testing.assert_close(y[:, 1], layer(x, given)[0][:, 1])
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_restart_flags_in_the_padding_do_nothing(bidirectional: bool) -> None:
+    layer = make(LEARNED, 3, 5, bidirectional=bidirectional)
+    x = torch.randn(5, 2, 3, dtype=torch.float64)
+    given = torch.randn(1 + bidirectional, 2, 5, dtype=torch.float64)
+    reset = torch.zeros(5, 2, dtype=torch.bool)
+    reset[3:, 0] = True
+    y, final = layer(x, given, lengths=[3, 5], reset=reset)
+    alone, final_alone = layer(x[:3, :1], given[:, :1])
+    torch.testing.assert_close(y[:3, :1], alone)
+    torch.testing.assert_close(final[:, :1], final_alone)
+
+
 def test_gradients_with_lengths_and_restarts_are_right() -> None:
     layer = make(LEARNED, 2, 3, bidirectional=True)
     reset = torch.zeros(4, 2, dtype=torch.bool)
@@ -252,6 +265,10 @@ def test_a_wrong_input_shape_is_named(shape: tuple[int, ...], message: str) -> N
     assert message in str(caught.value)
 
 
+def packed(stream: torch.Tensor, *lengths: int) -> PackedSequence:
+    return pack_padded_sequence(stream, torch.tensor(lengths))
+
+
 def test_other_wrong_arguments_are_named() -> None:
     layer = make(PAIRED, 3, 5)
     x, time = random_inputs(layer, 4, 2).values()
@@ -270,6 +287,15 @@ def test_other_wrong_arguments_are_named() -> None:
         (lambda: layer(x, time=time, reset=time[:2] > 0), "reset has size 2 along T, expected 4"),
         (lambda: layer(x, time=time, taps=("gg",)), "no inner value `gg`"),
         (lambda: make("gru", 3, 5, bidirectional=True).step(x[0]), "has no step"),
+        (lambda: layer(x.tolist(), time=time), "input `x` must be a tensor, not a list"),
+        (lambda: layer.step(x[0].numpy()), "input `x` must be a tensor, not a ndarray"),
+        (lambda: layer(x, 3, time=time), "state must be a tensor or a tuple of tensors"),
+        (lambda: layer(x, (h, None), time=time), "state `seen` must be a tensor"),
+        (lambda: layer(x, time=time, lengths="ab"), "lengths must be 2 whole numbers"),
+        (lambda: layer(x, time=time, reset=[[0, 1]] * 4), "reset must be a tensor, not a list"),
+        (lambda: layer(x, time=time, taps=3), "taps must be a tuple of names"),
+        (lambda: layer(pack_sequence([x[:, 0, :2]]), time=time), "expected 3"),
+        (lambda: layer(packed(x, 4, 2), time=packed(time, 4, 3)), "packed with other lengths"),
     ]
     for wrong, message in cases:
         with pytest.raises(LayerInputError) as caught:
