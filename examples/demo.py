@@ -21,20 +21,20 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("demo_output"), help="folder to write to")
     parser.add_argument("--steps", type=int, default=400, help="training steps")
     parser.add_argument("--trials", type=int, default=24, help="candidates to search")
-    out = (arguments := parser.parse_args()).out
-    out.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    out = new_folder(arguments.out)
     began = time.monotonic()
 
     heading("A cell, as its equations and as a picture")
     rnndsl("show", "lstm", "--at", "source")
     rnndsl("show", "lstm", "--svg", f"{out}/lstm.svg")
-    rnndsl("show", "lstm", "--at", "plan")
+    print(f"the drawing: {out}/lstm.svg")
 
     heading("Train it on tiny Shakespeare")
     run_dir = out / "train"
     rnndsl(
         *("train", "lstm", "--steps", str(arguments.steps), "--hidden", "192"),
-        *("--out", str(run_dir)),
+        *("--seconds", "100", "--out", str(run_dir)),
     )
     rnndsl("generate", str(run_dir), "--length", "300", "--prime", "ROMEO:", "--seed", "1")
 
@@ -46,7 +46,7 @@ def main() -> int:
     rnndsl(
         *("search", "gated"),
         *("--trials", str(arguments.trials), "--sampler", "tpe", "--study", f"{out}/search"),
-        *("--steps", "60"),
+        *("--steps", "60", "--seconds", "120"),
     )
 
     print(f"\nDone in {time.monotonic() - began:.0f} s. Everything is in {out}/:")
@@ -54,6 +54,16 @@ def main() -> int:
         if path.is_file():
             print(f"  {path.relative_to(out)}")
     return 0
+
+
+def new_folder(wanted: Path) -> Path:
+    """``wanted``, or ``wanted-2``, ``wanted-3``, … where there is something already."""
+    folder, count = wanted, 1
+    while folder.exists():
+        count += 1
+        folder = wanted.with_name(f"{wanted.name}-{count}")
+    folder.mkdir(parents=True)
+    return folder
 
 
 def heading(text: str) -> None:
