@@ -46,8 +46,9 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> Layer:
     """A layer that computes what an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` does.
 
     It takes over weights, layers, directions, layout, dropout, dtype, device and mode.  The
-    two biases that torch keeps for each gate become their sum; without biases ours are zero
-    and do not train.  LayerOptionError for projections (``proj_size``) and other modules.
+    two biases that torch keeps for each gate become their sum; without biases ours are zero.
+    What is frozen there is frozen here.  LayerOptionError for projections (``proj_size``) and
+    other modules.
     """
     numbers: dict[str, Any] = {}
     weights: Weights
@@ -91,12 +92,11 @@ def _copy(module: nn.RNNBase, key: str, direction: Direction, weights: Weights) 
     none = x.new_zeros(len(x))
     bias_x = getattr(module, f"bias_ih_{suffix}", none)
     bias_h = getattr(module, f"bias_hh_{suffix}", none)
+    with torch.enable_grad():  # so that each value tells whether what it is made of trains
+        values = weights(x, h, bias_x, bias_h)
     with torch.no_grad():
-        for name, value in weights(x, h, bias_x, bias_h).items():
-            tensor = direction.tensor(name)
-            tensor.copy_(value)
-            if not module.bias and name.endswith("bias"):
-                tensor.requires_grad_(False)
+        for name, value in values.items():
+            direction.tensor(name).copy_(value).requires_grad_(value.requires_grad)
 
 
 def _refused(module: nn.Module, reason: str) -> LayerOptionError:

@@ -76,6 +76,17 @@ def test_options_of_the_module_are_taken_over() -> None:
     torch.testing.assert_close(ours(x)[0], theirs(x)[0])
 
 
+@pytest.mark.parametrize("grad", [False, True])
+def test_what_is_frozen_stays_frozen(grad: bool) -> None:
+    theirs = nn.LSTM(3, 5)
+    theirs.weight_hh_l0.requires_grad_(False)
+    theirs.bias_ih_l0.requires_grad_(False)
+    with torch.set_grad_enabled(grad):
+        ours = rnndsl.from_torch(theirs)
+    frozen = {name for name, p in ours.first.named_parameters() if not p.requires_grad}
+    assert frozen == {f"{gate}.h.weight" for gate in "ifgo"}
+
+
 def test_what_cannot_be_converted_is_named() -> None:
     with pytest.raises(LayerOptionError, match="proj_size"):
         rnndsl.from_torch(nn.LSTM(3, 5, proj_size=2))
