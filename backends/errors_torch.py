@@ -184,3 +184,31 @@ class UnknownBackend(Diagnostic):
     title = "backend `{name}` is not available: {reason}"
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class NoTransform(Diagnostic):
+    code = "E0420"
+    title = "a layer does not support {what}"
+    note = "it is one compiled call, with a backward pass and nothing else"
+    help = "use backward() or torch.autograd.grad, one gradient at a time"
+    what: str
+
+
+@dataclass(frozen=True)
+class InputNameTaken(Diagnostic):
+    code = "E0421"
+    title = "input `{name}` of the cell has the name of an argument of the call"
+    help = "rename it, or declare it first: the first input is given by position"
+    name: str
+
+
+@dataclass(frozen=True)
+class UnequalPacking(Diagnostic):
+    code = "E0422"
+    title = "input `{name}` is packed with other lengths than input `{main}`"
+    note = "{main}: {expected}; {name}: {got}"
+    name: str
+    main: str
+    expected: str
+    got: str

@@ -61,11 +61,11 @@ def arrange(
     packed = x if isinstance(x, PackedSequence) else None
     if packed is not None:
         return _unpacked(expected, packed, given, lengths, reset)
-    assert isinstance(x, Tensor)
+    x = tensor_of(f"input `{expected.main}`", x)
     unbatched = x.dim() == expected.inputs[expected.main].rank + 1
     first = expected.batch_first and not unbatched
     streams = {
-        name: _stream(expected, name, _tensor(name, value), unbatched, first)
+        name: _stream(expected, name, tensor_of(f"input `{name}`", value), unbatched, first)
         for name, value in given.items()
     }
     time, batch = streams[expected.main].shape[:2]
@@ -90,10 +90,10 @@ def _named(
     return {name: extra[name] for name in names}
 
 
-def _tensor(name: str, value: object) -> Tensor:
+def tensor_of(what: str, value: object) -> Tensor:
+    """The value, if it is a tensor."""
     if not isinstance(value, Tensor):
-        kind = type(value).__name__
-        raise fail(catalogue.BadOption(None, f"input `{name}`", "a tensor", f"a {kind}"))
+        raise fail(catalogue.BadOption(None, what, "a tensor", f"a {type(value).__name__}"))
     return value
 
 
@@ -108,16 +108,18 @@ def _unpacked(
     if lengths is not None:
         what = "lengths beside a PackedSequence"
         raise fail(catalogue.BadOption(None, what, "left out", "given"))
+    _, sizes = pad_packed_sequence(packed)
     streams = {}
-    sizes = None
     for name, value in given.items():
         if isinstance(value, PackedSequence):
-            streams[name], sizes = pad_packed_sequence(value)
+            padded, own = pad_packed_sequence(value)
+            streams[name] = _stream(expected, name, padded, False, False)
+            if not torch.equal(own, sizes):
+                wanted, got = str(sizes.tolist()), str(own.tolist())
+                raise fail(catalogue.UnequalPacking(None, name, expected.main, wanted, got))
         else:
-            streams[name] = _stream(
-                expected, name, _tensor(name, value), False, expected.batch_first
-            )
-    assert sizes is not None
+            tensor = tensor_of(f"input `{name}`", value)
+            streams[name] = _stream(expected, name, tensor, False, expected.batch_first)
     inputs = _checked(expected, streams)
     time, batch = inputs[0].shape[:2]
     flags = None
@@ -176,7 +178,11 @@ def place(expected: Expected, what: str, value: Tensor) -> Tensor:
 
 
 def _valid(expected: Expected, lengths: Lengths, time: int, batch: int) -> Tensor:
-    found = torch.as_tensor(lengths)
+    try:
+        found = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError):
+        text = f"found a {type(lengths).__name__} that is not such a list"
+        raise fail(catalogue.BadLengths(None, batch, time, text)) from None
     whole = not found.is_floating_point() and not found.is_complex() and found.dtype != torch.bool
     if not whole or found.shape != (batch,):
         text = f"found {found.dtype} of shape {list(found.shape)}"
@@ -197,6 +203,7 @@ def _flags(
     expected: Expected, reset: Tensor, unbatched: bool, first: bool, time: int, batch: int
 ) -> Tensor:
     """Restart flags [T, B], 1 where the states restart before the step."""
+    reset = tensor_of("reset", reset)
     flags = reset.unsqueeze(1) if unbatched else reset
     flags = flags.transpose(0, 1) if first else flags
     layout = "[T]" if unbatched else ("[B, T]" if first else "[T, B]")

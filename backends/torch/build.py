@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,16 +54,23 @@ def layer(
     Raises:
         RnndslError: the cell has a mistake, or a size does not fit it.
     """
+    if not isinstance(cell, str | Path | Cell):
+        raise _bad("cell", "a name, a path or a Cell", cell)
     found = cell if isinstance(cell, Cell) else load(cell)
-    if num_layers < 1:
+    if not isinstance(num_layers, int) or num_layers < 1:
         raise _bad("num_layers", "a whole number from 1", num_layers)
-    if not 0 <= dropout <= 1:
+    if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         raise _bad("dropout", "a probability from 0 to 1", dropout)
+    flags = {"bidirectional": bidirectional, "batch_first": batch_first}
+    for name, value in {**flags, "check_finite": check_finite}.items():
+        if not isinstance(value, bool):
+            raise _bad(name, "True or False", value)
     kind = dtype or torch.get_default_dtype()
     if kind not in (torch.float32, torch.float64, torch.bfloat16):
         raise _bad("dtype", "float32, float64 or bfloat16", kind)
     chosen = cell_sizes(found, input_size, hidden_size, sizes)
     lowered = lower(found, chosen.numbers)
+    _check_input_names(lowered)
     engine = choose_backend(backend)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
@@ -88,6 +96,16 @@ def choose_backend(name: str) -> str:
         known = ", ".join(["auto", *PLAN_COMPILERS])
         raise LayerOptionError(catalogue.UnknownBackend(None, name, f"there are {known}"))
     return name
+
+
+def _check_input_names(lowered: Lowered) -> None:
+    """Inputs after the first are given by keyword, beside the call's own arguments."""
+    for leaf in lowered.graph.leaves_of(LeafRole.INPUT)[1:]:
+        if leaf.name in _CALL_ARGUMENTS:
+            raise LayerOptionError(catalogue.InputNameTaken(None, leaf.name))
+
+
+_CALL_ARGUMENTS = frozenset(["self", *inspect.signature(Layer.forward).parameters]) - {"inputs"}
 
 
 def _bad(name: str, expected: str, got: object) -> LayerOptionError:

@@ -114,6 +114,7 @@ class Direction(nn.Module):
         ``inputs`` are the cell's inputs, then the reset flags and the validity flags where
         those are asked for; ``states`` may be empty.
         """
+        operators.refuse_transforms((*inputs, *states))
         portable = torch.compiler.is_compiling()
         program, names = program_call(
             self.graph_text, self.reverse, self.backend, taps, resets, lengths, portable

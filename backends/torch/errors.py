@@ -22,6 +22,13 @@ class SecondDerivativeError(RnndslError, NotImplementedError):
         super().__init__(catalogue.NoSecondDerivative(None))
 
 
+class TransformError(RnndslError, NotImplementedError):
+    """A layer is called, or differentiated, under a transform that it does not support."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(catalogue.NoTransform(None, what))
+
+
 class NonFiniteError(RnndslError, ArithmeticError):
     """A value of the cell became NaN or infinite.
 

@@ -11,14 +11,16 @@ cell declares), params [*shape], in the order of the program's inputs, states an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.function import FunctionCtx
 
-from rnndsl.backends.torch.errors import SecondDerivativeError
+from rnndsl.backends.torch.errors import SecondDerivativeError, TransformError
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.ir import Type
 
@@ -35,15 +37,27 @@ _library.define(
 Tensors = Sequence[Tensor]
 
 
-def _run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+@contextmanager
+def plain(like: Tensor) -> Iterator[None]:
+    """Torch operations as they are: they record no gradient, and autocast leaves them alone."""
+    device = like.device.type
     with torch.no_grad():
+        if torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                yield
+        else:
+            yield
+
+
+def _run(program: str, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+    with plain(inputs[0]):
         return find_runner(program).run(inputs, states, params)
 
 
 def _run_saving(
     program: str, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
 ) -> list[Tensor]:
-    with torch.no_grad():
+    with plain(inputs[0]):
         return find_runner(program).run_saving(inputs, states, params, needs)
 
 
@@ -56,7 +70,7 @@ def _run_backward(
     kept: Tensors,
     cotangents: Sequence[Tensor | None],
 ) -> list[Tensor]:
-    with torch.no_grad():
+    with plain(inputs[0]):
         return find_runner(program).run_backward(inputs, states, params, needs, kept, cotangents)
 
 
@@ -134,6 +148,7 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        refuse_transforms(cotangents)
         program, counts, needs = ctx.program, ctx.counts, ctx.needs
         tensors = ctx.saved_tensors
         found = find_runner(program).program
@@ -180,6 +195,27 @@ class _Backward(torch.autograd.Function):
         raise SecondDerivativeError
 
 
+def refuse_transforms(tensors: Sequence[Tensor | None]) -> None:
+    """TransformError under torch.func's transforms and for tensors with forward-mode tangents.
+
+    Both would otherwise be lost: an operator sees neither tangents nor batched levels.
+    """
+    if torch.compiler.is_compiling():
+        return
+    given = [tensor for tensor in tensors if tensor is not None]
+    if torch._C._are_functorch_transforms_active():
+        raise TransformError("transforms of torch.func")
+    if any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in given):
+        raise TransformError("batched gradients")
+    if forward_ad._current_level >= 0 and any(_has_tangent(tensor) for tensor in given):
+        raise TransformError("forward-mode derivatives")
+
+
+def _has_tangent(tensor: Tensor) -> bool:
+    found = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]
+    return found.tangent is not None
+
+
 def _groups(
     tensors: Sequence[Any], counts: tuple[int, int], params: int | None = None
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
@@ -193,6 +229,7 @@ def _run_autograd(
     keyset: Any, program: str, inputs: Tensors, states: Tensors, params: Tensors
 ) -> list[Tensor]:
     tensors = (*inputs, *states, *params)
+    refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))
         results = _Sequence.apply(program, counts, *tensors)  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.arguments import Expected, fail, place
+from rnndsl.backends.torch.arguments import Expected, fail, place, tensor_of
 from rnndsl.compiler.ir import Type
 
 State = Tensor | tuple[Tensor, ...]
@@ -28,6 +28,9 @@ def split_states(
     """
     if given is None or not states:
         return [[] for _ in range(places)]
+    if not isinstance(given, Tensor | Sequence):
+        kind = f"a {type(given).__name__}"
+        raise fail(catalogue.BadOption(None, "state", "a tensor or a tuple of tensors", kind))
     tensors = [given] if isinstance(given, Tensor) else list(given)
     if len(tensors) != len(states):
         names = ", ".join(states)
@@ -52,9 +55,8 @@ def _checked(
     lead = {"layers*directions": places} | ({} if unbatched else {"B": batch})
     layout = f"[{', '.join([*lead, *map(str, kind.shape)])}]"
     rank = len(lead) + kind.rank
-    if not isinstance(tensor, Tensor) or tensor.dim() != rank:
-        got = tensor.dim() if isinstance(tensor, Tensor) else 0
-        raise fail(catalogue.WrongRank(None, what, str(rank), got, layout))
+    if tensor_of(what, tensor).dim() != rank:
+        raise fail(catalogue.WrongRank(None, what, str(rank), tensor.dim(), layout))
     labels = [*lead, *(f"own axis {axis}" for axis in range(kind.rank))]
     sizes = [*lead.values(), *kind.sizes]
     for label, size, got in zip(labels, sizes, tensor.shape, strict=True):

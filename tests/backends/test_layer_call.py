@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -288,7 +288,7 @@ def test_other_wrong_arguments_are_named() -> None:
         (lambda: layer(x, time=time, taps=("gg",)), "no inner value `gg`"),
         (lambda: make("gru", 3, 5, bidirectional=True).step(x[0]), "has no step"),
         (lambda: layer(x.tolist(), time=time), "input `x` must be a tensor, not a list"),
-        (lambda: layer.step(x[0].numpy()), "input `x` must be a tensor, not a ndarray"),
+        (lambda: layer.step(cast(Any, x[0].numpy())), "input `x` must be a tensor, not a ndarray"),
         (lambda: layer(x, 3, time=time), "state must be a tensor or a tuple of tensors"),
         (lambda: layer(x, (h, None), time=time), "state `seen` must be a tensor"),
         (lambda: layer(x, time=time, lengths="ab"), "lengths must be 2 whole numbers"),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import rnndsl
-from rnndsl.backends.torch import LayerOptionError, NonFiniteError
+from rnndsl.backends.torch import LayerOptionError, NonFiniteError, TransformError
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,10 +112,17 @@ def test_a_layer_follows_to() -> None:
 
 
 def test_under_autocast_the_layer_computes_in_its_own_dtype() -> None:
-    model = Model()
+    layer = rnndsl.layer("lstm", 3, 5, num_layers=2)
+    x = torch.randn(4, 2, 3).bfloat16()
+    weight = layer.first.tensor("i.h.weight")
+    y, _ = layer(x.float())
+    (gradient,) = torch.autograd.grad(y.sum(), weight)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, _ = model.layer(model.first(torch.randn(4, 2, 3)))
-    assert y.dtype == torch.float32
+        found, _ = layer(x)
+        (found_gradient,) = torch.autograd.grad(found.sum(), weight)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, y)
+    assert torch.equal(found_gradient, gradient)
 
 
 def test_the_description_names_cell_and_sizes() -> None:
@@ -140,12 +147,28 @@ def test_flops_count_two_for_each_weight() -> None:
         ({"input_size": 3, "hidden_size": 5, "dropout": 2.0}, "dropout must be"),
         ({"input_size": 3, "hidden_size": 5, "backend": "fast"}, "backend `fast`"),
         ({"input_size": 3, "hidden_size": 5, "dtype": torch.int64}, "dtype must be"),
+        ({"input_size": 3, "hidden_size": 5, "num_layers": "2"}, "num_layers must be"),
+        ({"input_size": 3, "hidden_size": 5, "dropout": None}, "dropout must be"),
+        ({"input_size": 3, "hidden_size": 5, "bidirectional": "no"}, "bidirectional must be True"),
     ],
 )
 def test_wrong_options_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LayerOptionError) as caught:
         rnndsl.layer("lstm", **arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lengths", "reset", "taps", "x"])
+def test_an_input_that_no_call_could_give_is_named(name: str) -> None:
+    text = f"cell C(D):\n    input a: [D]\n    input {name}: [D]\n    return a + {name}\n"
+    with pytest.raises(LayerOptionError, match=f"input `{name}` of the cell has the name"):
+        rnndsl.layer(rnndsl.parse(text), 3)
+
+
+def test_a_transform_over_a_layer_is_a_clear_error() -> None:
+    layer = rnndsl.layer("lstm", 3, 5)
+    with pytest.raises(TransformError, match="torch.func"):
+        torch.func.vmap(lambda x: layer(x)[0])(torch.randn(6, 4, 2, 3))
 
 
 def test_a_cell_that_cannot_be_stacked_says_why() -> None:

@@ -7,8 +7,9 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from rnndsl.backends.torch import SecondDerivativeError
+from rnndsl.backends.torch import SecondDerivativeError, TransformError
 from rnndsl.backends.torch.operators import run
 from rnndsl.backends.torch.program import (
     ProgramTextError,
@@ -96,6 +97,28 @@ def test_a_second_derivative_is_a_clear_error() -> None:
     (gradient,) = torch.autograd.grad(y.sum(), inputs, create_graph=True)
     with pytest.raises(SecondDerivativeError, match="cannot be differentiated twice"):
         gradient.sum().backward()  # type: ignore[no-untyped-call]
+
+
+def test_transforms_that_an_operator_would_lose_are_refused() -> None:
+    program = make_program(lstm())
+    inputs, states, params = ([t.detach() for t in g] for g in tensors(program, 2, 1))
+    handle = register(program)
+
+    def function(x: Tensor) -> Tensor:
+        result: Tensor = run(handle, [x], states, params)[0]
+        return result
+
+    with pytest.raises(TransformError, match="torch.func"):
+        torch.func.jvp(function, (inputs[0],), (inputs[0],))
+    with pytest.raises(TransformError, match="torch.func"):
+        torch.func.grad(lambda x: function(x).sum())(inputs[0])
+    level = forward_ad.dual_level()
+    with torch.no_grad(), level, pytest.raises(TransformError, match="forward-mode"):
+        function(forward_ad.make_dual(inputs[0], inputs[0]))  # type: ignore[no-untyped-call]
+    x = inputs[0].requires_grad_()
+    y = function(x)
+    with pytest.raises(TransformError, match="batched gradients"):
+        torch.autograd.grad(y, x, torch.ones(3, *y.shape).to(y), is_grads_batched=True)
 
 
 def test_results_share_no_memory_with_anything() -> None:
