@@ -36,11 +36,8 @@ class _Tree:
         return (self.nodes_recurring, self.nodes_streamed) == (recurring, max(outside - 1, 0))
 
 
-def associate(graph: Graph, op: str, only_recurring: bool) -> Graph:
-    """Rearrange nested nodes of an associative, commutative op; the same graph if all is well.
-
-    ``only_recurring`` leaves trees outside of recurrences as they are.
-    """
+def associate(graph: Graph, op: str) -> Graph:
+    """Rearrange nested nodes of an associative, commutative op; the same graph if all is well."""
     recurrence = recurrence_of(graph)
     uses = Counter(v for node in graph.nodes for v in node.operands)
     uses.update(result.value for result in graph.results)
@@ -74,7 +71,7 @@ def associate(graph: Graph, op: str, only_recurring: bool) -> Graph:
                 tree.recurring.append(term)
             else:
                 tree.streamed.append(term)
-        if not tree.is_best() and (tree.recurring or not only_recurring):
+        if not tree.is_best():
             roots[value] = tree
     return _rebuilt(graph, op, roots) if roots else graph
 

@@ -56,9 +56,9 @@ PASSES: Mapping[str, Pass] = {
         _pass("cse", "compute equal values once"),
         _pass("dce", "remove values that nothing uses"),
         _pass("associate-sums", "add first what does not recur; sums round in another order"),
-        _pass("associate-products", "multiply first what does not recur, in backward graphs"),
         _pass("pack-gates", "join matrix products that share an operand"),
         _pass("pack-elementwise", "join equal elementwise ops on slices of one value"),
+        _pass("factor-adjoints", "in backward graphs, multiply what recurs once; rounds otherwise"),
     )
 }
 
@@ -98,8 +98,8 @@ PIPELINES: Mapping[str, Pipeline] = {
         # On differentiated graphs, and where no gradient is wanted.
         "final": "drop-stop-grad,canonicalize,fold,canonicalize,cse,dce",
         # On backward graphs.
-        "backward": "drop-stop-grad,canonicalize,fold,canonicalize,cse,associate-sums,"
-        "associate-products,canonicalize,cse,dce",
+        "backward": "drop-stop-grad,canonicalize,fold,canonicalize,cse,factor-adjoints,"
+        "associate-sums,canonicalize,fold,cse,dce",
         # For comparing candidates; the values may differ where they are not finite.
         "compare": "drop-stop-grad,canonicalize,fold,simplify-real,canonicalize,fold,cse,dce",
     }.items()

@@ -51,15 +51,13 @@ def _names(graph: Graph, role: ResultRole) -> tuple[str, ...]:
     return tuple(result.name for result in graph.results_of(role))
 
 
-def differentiate_program(
-    program: SequenceProgram, wanted: frozenset[str], pipeline: str = "final"
-) -> ProgramDerivative:
+def differentiate_program(program: SequenceProgram, wanted: frozenset[str]) -> ProgramDerivative:
     """The derivative with respect to ``wanted`` inputs and parameters, and all states."""
     needed = wanted | _derived_from(program, wanted)
     found = differentiate(program.step, wrt=needed)
-    passes = PIPELINES[pipeline]
-    forward, backward = run_pipeline(found.forward, passes), run_pipeline(found.backward, passes)
-    shared = run_pipeline(differentiate_shared(program.prepare), passes)
+    forward = run_pipeline(found.forward, PIPELINES["final"])
+    backward = run_pipeline(found.backward, PIPELINES["backward"])
+    shared = run_pipeline(differentiate_shared(program.prepare), PIPELINES["final"])
     results = forward.results_of(ResultRole.OUTPUT)
     count = len(program.outputs)
     inputs = list(program.inputs)

@@ -13,4 +13,4 @@ from rnndsl.compiler.ir import Graph
 
 def associate_sums(graph: Graph) -> Graph:
     """Add shared terms first, then those that run for all time steps, then those that recur."""
-    return associate(graph, "add", only_recurring=False)
+    return associate(graph, "add")

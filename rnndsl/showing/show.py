@@ -139,7 +139,8 @@ class _Case:
         from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
         from rnndsl.compiler.split import split
 
-        return split(run_pipeline(graph, PIPELINES["final"]), reverse)
+        passes = PIPELINES["backward" if reverse else "final"]
+        return split(run_pipeline(graph, passes), reverse)
 
     def call_name(self, span: Span) -> str:
         return self._calls.get(span, "")
@@ -166,7 +167,10 @@ class _Case:
             names = [entry.name for entry in pipeline.passes]
             if name in names:
                 last = len(names) - names[::-1].index(name)
-                graph = run_pipeline(self.lowered.graph, pipeline, stop_after=last)
+                start = self.lowered.graph
+                if label == "backward":
+                    start = self.differentiated.backward
+                graph = run_pipeline(start, pipeline, stop_after=last)
                 head = f"# after {name}, pass {last} of {len(names)} of the pipeline {label}\n"
                 return head + print_graph(graph)
         raise AssertionError(f"the pass {name} is in no pipeline")

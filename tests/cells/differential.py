@@ -112,12 +112,19 @@ def tolerances(problem: Problem, exact: Mapping[str, Array], dtype: DTypeLike) -
         shaken = values(_shaken(problem, probe, rng))
         for name, array in exact.items():
             moved[name] = max(moved[name], float(np.abs(shaken[name] - array).max(initial=0)))
+    # Cotangents as large as any of the gradients may cancel in the sum that is one of them.
+    gradient = max((_size(a) for n, a in exact.items() if n.startswith("d.")), default=0.0)
     for name, array in exact.items():
-        size = float(np.abs(array).max(initial=0))
+        size = _size(array)
         if not np.isfinite(size) or moved[name] / probe > CHAOTIC * (1 + size):
             return None
+        size = max(size, gradient) if name.startswith("d.") else size
         allowed[name] = np.asarray(ROUNDINGS * unit * (moved[name] / probe + size + 1e-3))
     return allowed
+
+
+def _size(array: Array) -> float:
+    return float(np.abs(array).max(initial=0))
 
 
 def _shaken(problem: Problem, probe: float, rng: np.random.Generator) -> Problem:

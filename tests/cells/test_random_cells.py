@@ -51,7 +51,7 @@ def check_compiled(graph: Graph, seed: int) -> None:
     verify_prepare(program.prepare)
     verify_prepare(differentiate_shared(program.prepare))
     backward = differentiate(program.step).backward
-    final = run_pipeline(backward, PIPELINES["final"], [verifying()])
+    final = run_pipeline(backward, PIPELINES["backward"], [verifying()])
     leaves = random_leaves(backward, 4, 2, seed)
     with np.errstate(all="ignore"):
         assert_same(flat(run(final, *leaves, True)), backward, *leaves, reverse=True)

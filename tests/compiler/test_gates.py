@@ -61,6 +61,27 @@ def test_pass_keeps_the_function_of_random_gates(name: str) -> None:
     assert changes > len(SEEDS) // 2
 
 
+def backward_of(seed: int) -> Graph:
+    graph = run_pipeline(random_gates(seed), PIPELINES["default"])
+    backward = differentiate(separate(graph).step).backward
+    return run_pipeline(backward, PIPELINES["final"])
+
+
+def test_factor_adjoints_keeps_gradients_and_shortens_the_loop() -> None:
+    changes = 0
+    for seed in SEEDS:
+        graph = backward_of(seed)
+        changed = PASSES["factor-adjoints"].run(graph)
+        if changed is graph:
+            continue
+        changes += 1
+        verify(changed)
+        check_same(graph, changed, seed, reverse=True)
+        assert PASSES["factor-adjoints"].run(changed) is changed
+        assert in_scan(changed, reverse=True).total() <= in_scan(graph, reverse=True).total()
+    assert changes > len(SEEDS) // 2
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_pack_elementwise_changes_no_bit(seed: int) -> None:
     graph = run_pipeline(random_gates(seed), parse_pipeline(BEFORE["pack-elementwise"])).bind(SIZES)
@@ -94,3 +115,9 @@ def test_lstm_step_joins_what_its_gates_share() -> None:
     assert in_scan(step) == {
         "contract": 1, "add": 2, "sigmoid": 1, "tanh": 2, "mul": 3, "slice": 5
     }  # fmt: skip
+
+
+def test_lstm_backward_step_is_one_product_by_a_factor_for_all_gates() -> None:
+    step = separate(run_pipeline(lstm(), PIPELINES["default"])).step
+    backward = run_pipeline(differentiate(step).backward, PIPELINES["backward"])
+    assert in_scan(backward, reverse=True) == {"contract": 1, "concat": 1, "add": 2, "mul": 3}
