@@ -1,0 +1,193 @@
+"""Memory over time: what the forward pass keeps for the backward pass, and what is run again.
+
+A sequence is cut into blocks of time.  To go back through a block, the backward pass needs the
+values that the block's forward run saves.  They are either held from the forward pass or made
+again: the block is run a second time from its first states, which are kept (a checkpoint) or
+made in their turn by running blocks before it (Chen et al. 2016; Gruslys et al. 2016).
+
+The length of a block depends on the length of the sequence alone.  So every plan runs the same
+blocks with the same arithmetic, and the gradients of all plans are equal, bit by bit.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rnndsl.compiler.memory_levels import cheapest_levels
+
+_SHORTEST = 16  # steps: a run of a block costs a few calls, whatever its length
+_MOST_BLOCKS = 256  # planning takes time cubic in the number of blocks
+_UNITS = {"": 1, "B": 1} | {
+    f"{prefix}{suffix}": base**power
+    for suffix, base in (("B", 1000), ("iB", 1024))
+    for power, prefix in enumerate(("k" if suffix == "B" else "K", "M", "G", "T"), start=1)
+}
+
+
+class BudgetTooSmallError(ValueError):
+    """No plan needs as little; ``least`` bytes are enough for one."""
+
+    def __init__(self, budget: int, least: int) -> None:
+        super().__init__(f"{budget} bytes are too few, {least} are needed")
+        self.budget = budget
+        self.least = least
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a program keeps, in bytes, for one batch.
+
+    ``step`` counts the saved values of one time step; ``state`` the states between two steps,
+    without those that an input or an output of the program holds anyway.
+    """
+
+    step: int
+    state: int
+
+    def block(self, steps: int) -> int:
+        """What one run of a block makes: its saved values and its last states."""
+        return steps * self.step + self.state
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One action of the backward pass, on the blocks from ``first`` to before ``stop``.
+
+    Both kinds start from the states before block ``first``.  ``back`` runs the blocks again,
+    holds what they save, and goes back through them; the states before ``first`` are dropped
+    then.  Otherwise the blocks are run for the states before ``stop`` alone, which are kept.
+    """
+
+    first: int
+    stop: int
+    back: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """``block`` steps make a block; boundary k lies before block k, in the order of the run.
+
+    The forward pass keeps the states at ``boundaries`` and what the last ``held`` blocks
+    save.  The backward pass goes back through those and then makes the ``moves``.  ``peak``
+    is the most that is held at one time, in bytes.
+    """
+
+    steps: int
+    block: int
+    boundaries: tuple[int, ...]
+    held: int
+    moves: tuple[Move, ...]
+    peak: int
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.steps // self.block)
+
+    @property
+    def reruns(self) -> int:
+        """How many runs of a block the backward pass repeats."""
+        return sum(move.stop - move.first for move in self.moves)
+
+    @property
+    def kind(self) -> str:
+        """``none`` repeats nothing, ``blocks`` each block at most once, else ``levels``."""
+        if not self.moves:
+            return "none"
+        return "blocks" if all(move.back for move in self.moves) else "levels"
+
+
+def parse_bytes(text: str) -> int:
+    """``64MiB``, ``1.5 GB`` or ``4096`` as bytes; ValueError for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if found is None or found[2] not in _UNITS:
+        raise ValueError(f"{text!r} is no number of bytes, such as 64MiB")
+    return int(float(found[1]) * _UNITS[found[2]])
+
+
+def block_steps(steps: int) -> int:
+    """The length of a block, for a sequence of so many steps: about their square root.
+
+    Multiples of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too.
+    """
+    wanted = max(_SHORTEST, math.isqrt(steps - 1) + 1, -(-steps // _MOST_BLOCKS))
+    return -(-wanted // _SHORTEST) * _SHORTEST
+
+
+@lru_cache(maxsize=256)
+def plan_memory(costs: Costs, steps: int, budget: int, block: int | None = None) -> MemoryPlan:
+    """The plan that runs the fewest blocks again while it holds at most ``budget`` bytes.
+
+    ``steps`` is T; ``block`` is by default :func:`block_steps` of it.  BudgetTooSmallError
+    names the least budget that has a plan.
+    """
+    block = block or block_steps(steps)
+    count = -(-steps // block)
+    whole = steps * costs.step + (count - 1) * costs.state
+    if costs.step == 0:
+        return MemoryPlan(steps, block, (), count, (), 0)
+    if whole <= budget:
+        return MemoryPlan(steps, block, tuple(range(1, count)), count, (), whole)
+    run = costs.block(block)
+    least = min(whole, run + costs.state)
+    if budget < least:
+        raise BudgetTooSmallError(budget, least)
+    found = _one_level(count, run, costs.state, budget)
+    if found is None:
+        checkpoints, moves = cheapest_levels(count, run, costs.state, budget)
+        boundaries, held = tuple(checkpoints), 0
+        moved = tuple(Move(*move) for move in moves)
+    else:
+        boundaries, held, moved = found
+    plan = MemoryPlan(steps, block, boundaries, held, moved, 0)
+    return MemoryPlan(steps, block, boundaries, held, moved, predicted_peak(plan, costs))
+
+
+def _one_level(
+    count: int, run: int, state: int, budget: int
+) -> tuple[tuple[int, ...], int, tuple[Move, ...]] | None:
+    """Every block runs again at most once, the last ones not at all; None if that is too much.
+
+    The others are cut into groups; a group runs again and is held as a whole.
+    """
+    for held in range(count - 1, -1, -1):
+        others = count - held
+        sizes = range(1, math.isqrt(others) + 2)
+        needed, size = min((-(-others // n) * state - state + n * run, n) for n in sizes)
+        if needed + held * run > budget:
+            continue
+        edges = even_cuts(others, -(-others // size))
+        tail = range(others, count)
+        moves = (Move(a, b, True) for a, b in zip(edges[-2::-1], edges[:0:-1], strict=True))
+        return (*edges[1:-1], *tail), held, tuple(moves)
+    return None
+
+
+def even_cuts(count: int, parts: int) -> list[int]:
+    """0 to ``count`` in so many parts of nearly equal size: where they begin and end."""
+    return [count * k // parts for k in range(parts + 1)]
+
+
+def predicted_peak(plan: MemoryPlan, costs: Costs) -> int:
+    """The most bytes that a plan holds at one time, by going through it."""
+
+    def length(block: int) -> int:
+        return min(plan.block, plan.steps - block * plan.block)
+
+    saved = sum(length(k) for k in range(plan.blocks - plan.held, plan.blocks)) * costs.step
+    kept = saved + len(plan.boundaries) * costs.state
+    extra: set[int] = set()  # boundaries whose states the backward pass made
+    peak = kept
+    for move in plan.moves:
+        here = kept + len(extra) * costs.state
+        if move.back:
+            here += sum(costs.block(length(k)) for k in range(move.first, move.stop))
+            extra.discard(move.first)
+        else:
+            carried = costs.state if move.stop - move.first > 1 else 0
+            here += carried + costs.block(length(move.first))
+            extra.add(move.stop)
+        peak = max(peak, here)
+    return peak
