@@ -88,7 +88,8 @@ def parse(text: str, name: str | None = None, file: str = "<text>") -> Cell:
 
 def load(path_or_name: str | Path, name: str | None = None) -> Cell:
     """A cell of a ``.rnn`` file (its last, or the one called ``name``), or of the standard
-    library by its name (``"lstm"``), upper or lower case.
+    library by its name (``"lstm"``), upper or lower case.  ``"gates.rnn:Slow"`` is the cell
+    `Slow` of the file `gates.rnn`.
 
     RnndslError when there is no such cell or file, and for all mistakes in the file.
     """
@@ -96,18 +97,20 @@ def load(path_or_name: str | Path, name: str | None = None) -> Cell:
     from rnndsl.parsing.reading import read_source
 
     text = str(path_or_name)
+    file, colon, inside = text.rpartition(":")
+    if name is None and colon and file.endswith(".rnn") and inside.isidentifier():
+        path_or_name, name, text = Path(file), inside, file
     if isinstance(path_or_name, Path) or text.endswith(".rnn") or "/" in text or "\\" in text:
         path = Path(path_or_name)
         source = read_source(path)
         return _choose(cells_of(source, path), name, source)
-    return stdlib_cell(text)
+    cell = stdlib_cell(text)
+    return cell if name is None else _choose({cell.name: cell}, name, cell.source)
 
 
 def _choose(cells: Mapping[str, Cell], name: str | None, source: Source) -> Cell:
     from rnndsl.diagnostics import did_you_mean
 
-    if not cells:
-        raise RnndslError(UnknownCell(None, name or "", f" in {source.name}"), source)
     if name is None:
         return list(cells.values())[-1]
     for key, cell in cells.items():

@@ -129,6 +129,15 @@ class UnknownCell(Diagnostic):
 
 
 @dataclass(frozen=True)
+class NoCell(Diagnostic):
+    code = "E0229"
+    title = "no cell in this file"
+    label = "{name} defines no cell and no space"
+    help = "a cell begins with `cell NAME(D, H):`"
+    name: str
+
+
+@dataclass(frozen=True)
 class CellRecursion(Diagnostic):
     code = "E0213"
     title = "cells contain each other"

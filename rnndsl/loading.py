@@ -10,7 +10,13 @@ from pathlib import Path
 from rnndsl import syntax
 from rnndsl.cell import Cell, list_cells
 from rnndsl.diagnostics import Diagnostic, Related, RnndslError, did_you_mean
-from rnndsl.errors_check import CellRecursion, DefinedTwice, ImportProblem, UnknownCell
+from rnndsl.errors_check import (
+    CellRecursion,
+    DefinedTwice,
+    ImportProblem,
+    NoCell,
+    UnknownCell,
+)
 from rnndsl.parsing.parser import parse_file
 from rnndsl.parsing.reading import read_source
 from rnndsl.source import Source, Span
@@ -67,6 +73,8 @@ def _cells_of(source: Source, path: Path | None, reading: _Reading) -> Mapping[s
                 DefinedTwice(_head(definition.span, source), definition.name, related=related)
             )
         definitions.setdefault(definition.name, definition)
+    if not definitions and not found:
+        found.append(NoCell(None, source.name))
     made = _build(source, definitions, known, imported, found)
     if found:
         raise RnndslError(found, reading.sources)

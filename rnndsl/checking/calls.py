@@ -64,7 +64,9 @@ def _record(scope: Scope, call: syntax.Call) -> Builtin | None:
     name = call.callee.name
     record = BUILTINS.get(name)
     if record is None or record.infix or call.callee.primed:
-        close = did_you_mean(name, FUNCTIONS)
+        other_case = name.lower() in FUNCTIONS
+        is_cell = name[:1].isupper() and call.dims is None and not other_case
+        close = f"{name}(...)(...)" if is_cell else did_you_mean(name, FUNCTIONS)
         scope.report(UnknownFunction(call.callee.span, name, close))
         for argument in call.arguments:  # say what is wrong inside, too
             if not isinstance(argument.value, syntax.Conditional) and not argument.name:
@@ -154,8 +156,8 @@ def _match(
             given[argument.name] = [argument]
             continue
         if position >= len(names):
-            count = len(names)
-            _wrong(scope, argument.span, record, f"`{record.name}` takes at most {count} arguments")
+            several = "1 argument" if len(names) == 1 else f"{len(names)} arguments"
+            _wrong(scope, argument.span, record, f"`{record.name}` takes at most {several}")
             return None
         parameter = record.parameters[position]
         if parameter.name in given and parameter.kind not in (Kind.VALUES, Kind.INTS):

@@ -100,7 +100,7 @@ def _sizes(
         name = argument.name
         if not name:
             if position >= len(names):
-                message = f"`{definition.name}` takes {len(names)} sizes"
+                message = f"`{definition.name}` has no size number {position + 1}"
                 scope.report(WrongArguments(argument.span, message, signature))
                 return None
             name = names[position]
@@ -141,7 +141,7 @@ def _streams(
             message = (
                 f"`{name}` is given twice"
                 if name in found
-                else f"`{definition.name}` has {len(declared)} inputs"
+                else f"`{definition.name}` has no input number {position + 1}"
                 if not name
                 else f"`{definition.name}` has no input `{name}`"
             )

@@ -12,7 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "cell",
         metavar="CELL",
-        help="a name in the library, a .rnn file, or the folder of a run of `rnndsl train`",
+        help="a name in the library, a .rnn file (FILE.rnn:NAME for one of its cells), or the "
+        "folder of a run of `rnndsl train`",
     )
     parser.add_argument(
         "--out", metavar="FOLDER", type=Path, default=Path("."), help="where to write (default .)"

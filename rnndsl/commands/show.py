@@ -11,7 +11,11 @@ from rnndsl.commands.settings import add_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from rnndsl.showing.show import STAGES
 
-    parser.add_argument("cell", metavar="CELL", help="a name in the library, or a .rnn file")
+    parser.add_argument(
+        "cell",
+        metavar="CELL",
+        help="a name in the library, or a .rnn file (FILE.rnn:NAME: one of its cells)",
+    )
     parser.add_argument(
         "--name", metavar="NAME", help="of the cell in the file (default: its last)"
     )

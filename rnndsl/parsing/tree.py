@@ -290,6 +290,8 @@ class _Builder(Transformer_NonRecursive[Token, Any]):
         elif isinstance(callee, s.Call) and isinstance(callee.callee, s.Hole):
             reason = "a choice is called once"
             advice = "choose between whole calls: `?(LSTM(D, H)(x) | GRU(D, H)(x))`"
+        elif isinstance(callee, s.Attribute):
+            advice = "a function is called by its name alone: `tanh(v)`, `stop_grad(v)`"
         elif isinstance(callee, s.Number | s.Name):
             advice = "a product is written `a * b`"
         self.found.append(errors.NotCallable(callee.span, "called", reason, advice))

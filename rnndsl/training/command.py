@@ -22,7 +22,10 @@ INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rnndsl train``."""
     parser.add_argument(
-        "cell", nargs="?", metavar="CELL", help="a cell's name or a .rnn file (default lstm)"
+        "cell",
+        nargs="?",
+        metavar="CELL",
+        help="a cell's name, or a .rnn file, or FILE.rnn:NAME for one of its cells (default lstm)",
     )
     parser.add_argument("--out", metavar="FOLDER", help="of the run (default runs/CELL-1, -2, …)")
     parser.add_argument("--resume", metavar="FOLDER", help="continue the run in FOLDER")

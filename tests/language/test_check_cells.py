@@ -49,7 +49,8 @@ def test_the_last_cell_of_a_text_is_meant_unless_one_is_named() -> None:
 
 
 def test_an_empty_text_has_no_cell() -> None:
-    with pytest.raises(RnndslError, match="E0212"):
+    assert codes("") == codes("# nothing here\n") == ["E0229"]
+    with pytest.raises(RnndslError, match="E0229"):
         parse("# nothing here\n")
 
 
@@ -57,6 +58,26 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     path = tmp_path / "use.rnn"
     path.write_text(GATE + USE)
     assert load(path) == load(str(path)) == parse(GATE + USE)
+
+
+def test_a_file_and_one_of_its_cells_stand_in_one_text(tmp_path: Path) -> None:
+    path = tmp_path / "use.rnn"
+    path.write_text(GATE + USE)
+    assert load(f"{path}:Gate") == load(path, "Gate") == parse(GATE)
+    with pytest.raises(RnndslError, match="did you mean `Gate`"):
+        load(f"{path}:Gait")
+
+
+def test_another_name_than_that_of_a_library_cell_is_an_error() -> None:
+    assert load("lstm", "LSTM") == load("lstm")
+    with pytest.raises(RnndslError, match="E0212"):
+        load("lstm", "Other")
+
+
+def test_a_cell_called_like_a_function_is_told_how_to_be_used() -> None:
+    text = "cell A(D, H):\n    input x: [D]\n    y = LSTM(D, H)\n    return y\n"
+    (mistake,) = check(text)
+    assert mistake.helps() == ("did you mean `LSTM(...)(...)`?",)
 
 
 @pytest.mark.parametrize("path", ["missing.rnn", "no/such/file.rnn", "a\0b.rnn"])
