@@ -73,11 +73,16 @@ def torch_layers(layer: Any, weights: Mapping[str, Any] | None) -> tuple[str, li
 
     ``weights`` is a state_dict to take instead.  RnndslError for layers in both directions.
     """
+    if not all(hasattr(layer, name) for name in ("cell", "layers", "options")):
+        reason = f"a {type(layer).__name__} is neither a cell nor made by rnndsl.layer"
+        raise RnndslError(NotExportable(None, reason))
     options = layer.options
     if options.bidirectional:
         raise RnndslError(NotExportable(None, "it runs in both directions"))
     if options.batch_first:
         raise RnndslError(NotExportable(None, "it is batch_first; make it with [T, B, D] streams"))
+    if weights is not None:
+        _check_mapping(layer.cell.name, weights)
     found = []
     for index in range(options.num_layers):
         direction = layer.layers[str(index)]
@@ -99,6 +104,7 @@ def _array(value: Any) -> Array:
 def _checked(
     cell: str, expected: Mapping[str, Array], given: Mapping[str, Any]
 ) -> dict[str, Array]:
+    _check_mapping(cell, given)
     missing = _names(expected.keys() - given.keys())
     if missing:
         raise RnndslError(WrongWeights(None, cell, f"missing: {missing}"))
@@ -111,6 +117,12 @@ def _checked(
             reason = f"{name} is {list(array.shape)}, expected {list(expected[name].shape)}"
             raise RnndslError(WrongWeights(None, cell, reason))
     return arrays
+
+
+def _check_mapping(cell: str, given: object) -> None:
+    if not isinstance(given, Mapping):
+        reason = f"expected arrays by parameter name, found a {type(given).__name__}"
+        raise RnndslError(WrongWeights(None, cell, reason))
 
 
 def _names(names: Iterable[str]) -> str:

@@ -53,7 +53,11 @@ class Cell:
 
     def __init__(self, manifest: str | Path | None = None) -> None:
         path = Path(manifest or Path(__file__).with_suffix(".json"))
-        self.manifest = json.loads(path.read_text(encoding="utf-8"))
+        self._path = path.absolute()
+        try:
+            self.manifest = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not a whole manifest: {error}") from error
         if self.manifest["format"] != FORMAT:
             raise ValueError(f"{path} has format {self.manifest['format']}, expected {FORMAT}")
         library = _checked(path.parent, self.manifest["library"])
@@ -66,6 +70,10 @@ class Cell:
         self.names = tuple(s["name"] for s in self._layers[0].entry["inputs"])
         self.state_names = tuple(s["name"] for s in self._layers[0].entry["states"])
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles load the same files again."""
+        return type(self), (self._path,)
+
     def run(self, x: Any, states: Any = None, **inputs: Any) -> tuple[np.ndarray, Any]:
         """A whole sequence: ``x`` and the other inputs [T, B, *shape] to ``(y, states)``.
 
@@ -75,12 +83,14 @@ class Cell:
         streams = [x, *self._others(inputs)]
         first = self._layers[0]
         arrays = [
-            _fitting(stream, declared, self.dtype, "[T, B, ...]", 2)
+            _fitting(stream, declared, self.dtype, ("T", "B"))
             for stream, declared in zip(streams, first.entry["inputs"], strict=True)
         ]
         lead = arrays[0].shape[:2]
+        if 0 in lead:
+            raise ValueError(f"input {self.names[0]} is empty: T, B = {lead}")
         for array, name in zip(arrays, self.names, strict=True):
-            if array.shape[:2] != lead or 0 in lead:
+            if array.shape[:2] != lead:
                 raise ValueError(f"input {name} has T, B = {array.shape[:2]}, expected {lead}")
         carried = self._split(states, lead[1])
         main, *others = arrays
@@ -111,10 +121,10 @@ class Cell:
         if states is None:
             return [layer.initial(batch) for layer in self._layers]
         given: Sequence[Any] = (states,) if len(self.state_names) == 1 else states
-        if isinstance(given, np.ndarray) or len(given) != len(self.state_names):
+        if not isinstance(given, (tuple, list)) or len(given) != len(self.state_names):
             raise ValueError(f"expected a tuple of the states {', '.join(self.state_names)}")
         checked = [
-            _fitting(state, declared, self.dtype, "[layers, B, ...]", 2)
+            _fitting(state, declared, self.dtype, ("layers", "B"))
             for state, declared in zip(given, self._layers[0].entry["states"], strict=True)
         ]
         for state, name in zip(checked, self.state_names, strict=True):
@@ -159,15 +169,14 @@ class _Layer:
 
 
 def _fitting(
-    value: Any, declared: dict[str, Any], dtype: np.dtype, lead: str, extra: int
+    value: Any, declared: dict[str, Any], dtype: np.dtype, lead: tuple[str, ...]
 ) -> np.ndarray:
     """The value as a dense array that a kernel may be given; ValueError unless it fits."""
     array = np.asarray(value)
     shape = tuple(declared["shape"])
-    if array.ndim != extra + len(shape) or array.shape[extra:] != shape:
-        raise ValueError(
-            f"{declared['name']} has shape {array.shape}, expected {lead[:-4]}{list(shape)}"
-        )
+    if array.ndim != len(lead) + len(shape) or array.shape[len(lead) :] != shape:
+        expected = ", ".join([*lead, *map(str, shape)])
+        raise ValueError(f"{declared['name']} has shape {array.shape}, expected [{expected}]")
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{declared['name']} has type {array.dtype}, expected {dtype}")
     return np.require(array, dtype, ["C", "W"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import json
 import os
 import subprocess
@@ -190,6 +191,7 @@ def test_a_layer_takes_the_weights_of_a_state_dict(tmp_path: Path) -> None:
         ({"input_size": 3, "hidden_size": 0}, "hidden_size must be a whole number from 1"),
         ({"input_size": 3, "hidden_size": 5, "numbers": {"deep": 2}}, "`deep`"),
         ({"input_size": 3, "hidden_size": 5, "weights": {}}, r"missing: a\.bias, .*, b"),
+        ({"input_size": 3, "hidden_size": 5, "weights": [1]}, "found a list"),
         ({"input_size": 3, "hidden_size": 5, "dtype": "int8"}, "int8"),
         ({"input_size": 3, "hidden_size": 5, "target": "pdp11"}, "pdp11"),
     ],
@@ -258,9 +260,13 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda cell: cell.run(np.zeros((4, 2, 9))), r"x has shape \(4, 2, 9\)"),
+        (
+            lambda cell: cell.run(np.zeros((4, 2, 9))),
+            r"x has shape \(4, 2, 9\), expected \[T, B, 3\]",
+        ),
         (lambda cell: cell.run(np.zeros((4, 3))), r"x has shape \(4, 3\)"),
-        (lambda cell: cell.run(np.zeros((0, 2, 3))), "T, B"),
+        (lambda cell: cell.run(np.zeros((0, 2, 3))), r"x is empty: T, B = \(0, 2\)"),
+        (lambda cell: cell.run(np.zeros((1, 2, 3)), 3), "tuple of the states"),
         (lambda cell: cell.run(np.zeros((1, 2, 3)), z=1), "unknown inputs"),
         (lambda cell: cell.run(np.zeros((1, 2, 3)), np.zeros((1, 2, 5))), "tuple of the states"),
         (lambda cell: cell.run(np.zeros((1, 2, 3)), np.zeros((2, 1, 3, 5))), "tuple|state h"),
@@ -270,6 +276,25 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 def test_the_loader_names_arrays_that_do_not_fit(call: Any, message: str, lstm: Artifact) -> None:
     with pytest.raises(ValueError, match=message):
         call(lstm.load())
+
+
+def test_copies_and_pickles_of_a_loaded_cell_compute_the_same(lstm: Artifact) -> None:
+    cell = lstm.load()
+    x = np.ones((3, 2, 3))
+    for again in (copy.copy(cell), copy.deepcopy(cell)):
+        np.testing.assert_array_equal(again.run(x)[0], cell.run(x)[0])
+
+
+def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
+    artifact = compile_cell(BARE, tmp_path, 3, 5)
+    artifact.manifest.write_text(artifact.manifest.read_text()[:100])
+    with pytest.raises(ValueError, match="bare.json is not a whole manifest"):
+        artifact.load()
+
+
+def test_what_is_neither_cell_nor_layer_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RnndslError, match="a dict is neither a cell nor made by"):
+        compile_cell({}, tmp_path)
 
 
 def test_packing_puts_every_element_in_its_place() -> None:
