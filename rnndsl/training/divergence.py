@@ -26,9 +26,9 @@ def diverged(
 ) -> TrainingDivergedError:
     """The error for a run that diverged at ``step``, reading ``tokens`` from ``state``."""
     place, layer, origin = find_place(model, tokens, state)
-    mistake = TrainingDiverged(
-        what=what, value=str(value), step=step, place=place, lr=f"{config.lr:g}"
-    )
+    # At the first step no update has been made: the learning rate is not to blame.
+    lr = f"{config.lr:g}" if step > 1 else ""
+    mistake = TrainingDiverged(what=what, value=str(value), step=step, place=place, lr=lr)
     cell = getattr(layer, "cell", None)
     sources = cell.sources() if origin is not None and cell is not None else ()
     return TrainingDivergedError(mistake, origin, sources)

@@ -167,7 +167,7 @@ class TrainingDiverged(TrainingMistake):
     code = "E0708"
     title = "training diverged at step {step}: the {what} is {value}"
     note = "{place}"
-    help = "try a learning rate below {lr}, or clip the gradients with `--clip 1`"
+    help = "try a learning rate below {lr}, or clip the gradients at a smaller norm with `--clip`"
     what: str
     value: str
     step: int
@@ -186,6 +186,16 @@ class TrainingDivergedError(RnndslError):
     ) -> None:
         super().__init__([mistake] if origin is None else [mistake, origin], sources)
         self.step = mistake.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationDiverged(TrainingMistake):
+    """The model's scores for the next token are no longer numbers."""
+
+    code = "E0720"
+    title = "after {count} tokens the model's numbers are no longer finite"
+    help = "train it until its loss is finite, or begin with another text"
+    count: int
 
 
 # ----------------------------------------------------------------------------- checkpoints

@@ -13,7 +13,12 @@ from torch import Tensor
 from rnndsl.training.cells import cell_from_source
 from rnndsl.training.checkpoint import Payload, damaged, load_checkpoint
 from rnndsl.training.config import TrainConfig, config_from_json
-from rnndsl.training.errors import BadSetting, UnknownTokens, training_error
+from rnndsl.training.errors import (
+    BadSetting,
+    GenerationDiverged,
+    UnknownTokens,
+    training_error,
+)
 from rnndsl.training.layers import LayerFactory, cell_layers
 from rnndsl.training.model import LanguageModel, build_model
 from rnndsl.training.rundir import RunDir
@@ -77,7 +82,8 @@ def generate(
 
     ``temperature`` 0 takes the likeliest token; ``top_k`` draws among the k likeliest.  An
     empty ``prime`` begins a line.  RnndslError (E0707) for a setting out of its range, (E0713)
-    when ``prime`` has tokens that the model does not know.
+    when ``prime`` has tokens that the model does not know, and while drawing (E0720) when the
+    model's numbers are no longer finite.
     """
     _check(length, temperature, top_k)
     ids = prime_ids(trained.vocabulary, prime)
@@ -95,7 +101,9 @@ def _pieces(
         for token in ids:
             logits, state = trained.model.step(torch.tensor([token], device=device), state)
     at_line_start = vocabulary.tokens[ids[-1]] in (END_OF_LINE, "\n")
-    for _ in range(length):
+    for drawn in range(length):
+        if not bool(logits.isfinite().all()):
+            raise training_error(GenerationDiverged(count=len(ids) + drawn))
         token = sample(logits[0], generator, temperature, top_k, vocabulary.unknown)
         piece = vocabulary.tokens[token]
         if vocabulary.level == "word":
@@ -119,6 +127,7 @@ def sample(
     scores = logits.detach().to("cpu", torch.float64).clone()
     if excluded is not None and len(scores) > 1:
         scores[excluded] = -torch.inf
+    scores -= scores.max()  # so that no temperature, however small, makes them infinite
     if temperature == 0.0:
         return int(scores.argmax())
     scores /= temperature

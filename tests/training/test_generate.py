@@ -82,3 +82,20 @@ def test_sampling_follows_temperature_and_top_k() -> None:
     torch.testing.assert_close(shares(2.0).double(), (logits / 2).softmax(0), rtol=0, atol=0.04)
     assert shares(1.0, top_k=2)[2:].sum() == 0
     assert shares(1.0, excluded=0)[0] == 0
+
+
+def test_a_model_that_is_not_finite_is_an_error_after_the_text_so_far(trained: Trained) -> None:
+    pieces = generate(trained, 20, "one two")
+    begun = [next(pieces), next(pieces)]
+    with torch.no_grad():
+        trained.model.embedding.weight.fill_(torch.nan)
+    with pytest.raises(RnndslError, match="E0720"):
+        list(pieces)
+    assert len(begun) == 2
+
+
+@pytest.mark.parametrize("temperature", [1e-310, 1e300])
+def test_extreme_temperatures_draw_a_token(temperature: float) -> None:
+    logits = torch.tensor([3.0, 1e4, -1e4, 2.0])
+    token = sample(logits, torch.Generator().manual_seed(0), temperature, None, excluded=1)
+    assert token in {0, 2, 3}
