@@ -212,3 +212,15 @@ class UnequalPacking(Diagnostic):
     main: str
     expected: str
     got: str
+
+
+@dataclass(frozen=True)
+class BudgetTooSmall(Diagnostic):
+    code = "E0423"
+    title = "memory_budget={budget} is too small for T={time} and B={batch}"
+    note = "the backward pass of this layer holds at least {least} bytes"
+    help = "use memory_budget={least} or more, or shorter or fewer sequences"
+    budget: int
+    time: int
+    batch: int
+    least: int

@@ -17,6 +17,7 @@ from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
+from rnndsl.compiler.memory import parse_bytes
 
 
 def layer(
@@ -31,6 +32,7 @@ def layer(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     backend: str = "auto",
+    memory_budget: int | str | None = None,
     check_finite: bool = False,
     **sizes: float,
 ) -> Layer:
@@ -47,6 +49,9 @@ def layer(
         dtype, device: of the parameters; float32, float64 and bfloat16 are supported, and
             sums over time and batch are taken in the same dtype.
         backend: what the cell is compiled with; ``"auto"`` takes the best one there is.
+        memory_budget: how many bytes of saved values the backward pass of each layer and
+            direction may hold, such as ``"64MiB"``; beyond that it runs parts of the forward
+            pass again.  By default it holds all and repeats nothing.
         check_finite: after each call look for NaN and infinities, and raise NonFiniteError
             with the step and the value where the first one arose.
         sizes: the cell's other dimensions and its numbers, such as ``depth=3``.
@@ -72,16 +77,17 @@ def layer(
     lowered = lower(found, chosen.numbers)
     _check_input_names(lowered)
     engine = choose_backend(backend)
+    budget = _budget(memory_budget)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
-                lowered, dims, bool(suffix), engine, kind, device
+                lowered, dims, bool(suffix), engine, kind, device, budget
             )
         if index == 0:
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)
-    options = Options(num_layers, bidirectional, float(dropout), batch_first, check_finite)
+    options = Options(num_layers, bidirectional, float(dropout), batch_first, check_finite, budget)
     return Layer(found, directions, options)
 
 
@@ -106,6 +112,19 @@ def _check_input_names(lowered: Lowered) -> None:
 
 
 _CALL_ARGUMENTS = frozenset(["self", *inspect.signature(Layer.forward).parameters]) - {"inputs"}
+
+
+def _budget(given: int | str | None) -> int | None:
+    """A number of bytes from what the user gave."""
+    if given is None:
+        return None
+    try:
+        found = parse_bytes(given) if isinstance(given, str) else given
+    except ValueError:
+        found = 0
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise _bad("memory_budget", 'a number of bytes, such as "64MiB"', given)
+    return found
 
 
 def _bad(name: str, expected: str, got: object) -> LayerOptionError:

@@ -21,11 +21,17 @@ def base_graph(text: str) -> Graph:
 
 @lru_cache(maxsize=1024)
 def variant(
-    text: str, reverse: bool, backend: str, taps: tuple[str, ...], resets: bool, lengths: bool
+    text: str,
+    reverse: bool,
+    backend: str,
+    budget: int | None,
+    taps: tuple[str, ...],
+    resets: bool,
+    lengths: bool,
 ) -> SequenceProgram:
     """The program of a layer's graph with these extras."""
     graph = extended(with_taps(base_graph(text), taps), resets, lengths)
-    return make_program(graph, reverse, backend)
+    return make_program(graph, reverse, backend, memory_budget=budget)
 
 
 def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
@@ -36,9 +42,15 @@ def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
 
 @lru_cache(maxsize=1024)
 def _call(
-    text: str, reverse: bool, backend: str, taps: tuple[str, ...], resets: bool, lengths: bool
+    text: str,
+    reverse: bool,
+    backend: str,
+    budget: int | None,
+    taps: tuple[str, ...],
+    resets: bool,
+    lengths: bool,
 ) -> tuple[str, str, tuple[str, ...]]:
-    program = variant(text, reverse, backend, taps, resets, lengths)
+    program = variant(text, reverse, backend, budget, taps, resets, lengths)
     return register(program), program.text, tuple(program.params)
 
 
@@ -48,6 +60,7 @@ def program_call(
     text: str,
     reverse: bool,
     backend: str,
+    budget: int | None,
     taps: tuple[str, ...],
     resets: bool,
     lengths: bool,
@@ -58,5 +71,5 @@ def program_call(
     ``portable`` asks for the program's text, which means the same in every process; a handle
     is shorter, and valid here only.
     """
-    handle, whole, params = _call(text, reverse, backend, taps, resets, lengths)
+    handle, whole, params = _call(text, reverse, backend, budget, taps, resets, lengths)
     return (whole if portable else handle), params

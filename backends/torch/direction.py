@@ -30,12 +30,14 @@ class Direction(nn.Module):
         backend: str,
         dtype: torch.dtype,
         device: torch.device | str | None,
+        memory_budget: int | None = None,
     ) -> None:
         super().__init__()
         graph = lowered.graph.bind(sizes)
         self.graph_text = print_graph(graph, spans=True)
         self.reverse = reverse
         self.backend = backend
+        self.memory_budget = memory_budget
         self.sizes = dict(sizes)
         self.specs = lowered.params
         self.state_count = len(graph.leaves_of(LeafRole.STATE))
@@ -58,7 +60,8 @@ class Direction(nn.Module):
 
     def flops_per_step(self) -> int:
         """Floating-point operations of one example's time step, forward."""
-        graph = variant(self.graph_text, self.reverse, self.backend, (), False, False).step
+        text, order, engine = self.graph_text, self.reverse, self.backend
+        graph = variant(text, order, engine, None, (), False, False).step
         return sum(
             OPS[node.op].flops(
                 [graph.type_of(v) for v in node.operands], node.type, dict(node.attrs)
@@ -117,7 +120,14 @@ class Direction(nn.Module):
         operators.refuse_transforms((*inputs, *states))
         portable = torch.compiler.is_compiling()
         program, names = program_call(
-            self.graph_text, self.reverse, self.backend, taps, resets, lengths, portable
+            self.graph_text,
+            self.reverse,
+            self.backend,
+            self.memory_budget,
+            taps,
+            resets,
+            lengths,
+            portable,
         )
         params = [self.tensor(name) for name in names]
         results = operators.run(program, list(inputs), list(states), params)

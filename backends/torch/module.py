@@ -37,6 +37,7 @@ class Options(NamedTuple):
     dropout: float = 0.0
     batch_first: bool = False
     check_finite: bool = False
+    memory_budget: int | None = None
 
 
 class Layer(nn.Module):

@@ -27,13 +27,15 @@ class SequenceProgram:
 
     ``prepare`` makes derived parameters and initial states out of parameters, ``step`` is one
     time step.  ``reverse`` runs from the last step to the first.  ``backend`` names what the
-    plans are compiled with.
+    plans are compiled with.  ``memory_budget`` is the most bytes of saved values that a backward
+    pass may hold; None stands for all that there are.
     """
 
     prepare: Graph
     step: Graph
     reverse: bool = False
     backend: str = "torch"
+    memory_budget: int | None = None
 
     @cached_property
     def inputs(self) -> dict[str, Type]:
@@ -68,19 +70,24 @@ class SequenceProgram:
     def text(self) -> str:
         """The program as text: a header line, then the two graphs."""
         order = "reverse" if self.reverse else "forward"
-        head = f"rnndsl program 1 {order} {self.backend}\n"
+        budget = "" if self.memory_budget is None else f" memory {self.memory_budget}"
+        head = f"rnndsl program 1 {order} {self.backend}{budget}\n"
         return head + print_graph(self.prepare) + print_graph(self.step)
 
 
-_HEAD = re.compile(r"rnndsl program (\d+) (forward|reverse) (\w+)\n")
+_HEAD = re.compile(r"rnndsl program (\d+) (forward|reverse) (\w+)(?: memory (\d+))?\n")
 
 
 def make_program(
-    graph: Graph, reverse: bool = False, backend: str = "torch", pipeline: str = "default"
+    graph: Graph,
+    reverse: bool = False,
+    backend: str = "torch",
+    pipeline: str = "default",
+    memory_budget: int | None = None,
 ) -> SequenceProgram:
     """The program of a bound, lowered graph."""
     parts: Program = separate(run_pipeline(graph, PIPELINES[pipeline]))
-    return SequenceProgram(parts.prepare, parts.step, reverse, backend)
+    return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget)
 
 
 def parse_program(text: str) -> SequenceProgram:
@@ -91,7 +98,8 @@ def parse_program(text: str) -> SequenceProgram:
     if head[1] != "1":
         raise ProgramTextError(f"program format {head[1]} is newer than this version of rnndsl")
     prepare, step = parse_graphs(text[head.end() :])
-    return SequenceProgram(prepare, step, head[2] == "reverse", head[3])
+    budget = None if head[4] is None else int(head[4])
+    return SequenceProgram(prepare, step, head[2] == "reverse", head[3], budget)
 
 
 def with_backend(program: SequenceProgram, backend: str) -> SequenceProgram:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from dataclasses import replace
 
 from rnndsl.backends.torch.program import SequenceProgram, parse_program
 from rnndsl.backends.torch.runner import Runner
@@ -33,7 +34,10 @@ def find_runner(name: str) -> Runner:
 
 
 def _handle(text: str, program: SequenceProgram) -> str:
+    twin = None
+    if program.memory_budget is not None:
+        twin = find_runner(register(replace(program, memory_budget=None)))
     handle = "#" + hashlib.sha256(text.encode()).hexdigest()[:24]
     with _lock:
-        _runners.setdefault(handle, Runner(program))
+        _runners.setdefault(handle, Runner(program, twin))
     return handle

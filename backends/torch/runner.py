@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
+from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.backends import compile_plan, compile_shared
+from rnndsl.backends.torch.blocks import BlockRun, Gradients, kept_shapes, program_costs
 from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.ownership import own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
 from rnndsl.compiler.ir import Graph, LeafRole
+from rnndsl.compiler.memory import BudgetTooSmallError, MemoryPlan, plan_memory
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.split import split
 
@@ -32,19 +37,27 @@ class Trainer:
 
 
 class Runner:
-    """A program and its functions, each compiled on first use."""
+    """A program and its functions, each compiled on first use.
 
-    def __init__(self, program: SequenceProgram) -> None:
+    ``twin`` is the runner of the same program without a memory budget: they share functions.
+    """
+
+    def __init__(self, program: SequenceProgram, twin: Runner | None = None) -> None:
         self.program = program
-        self._derivatives: dict[frozenset[str], ProgramDerivative] = {}
-        self._trainers: dict[frozenset[str], Trainer] = {}
+        self._twin = twin
+        self._derivatives: dict[frozenset[str], ProgramDerivative] = (
+            twin._derivatives if twin else {}
+        )
+        self._trainers: dict[frozenset[str], Trainer] = twin._trainers if twin else {}
 
     @cached_property
     def prepare(self) -> Shared:
-        return compile_shared(self.program.prepare)
+        return self._twin.prepare if self._twin else compile_shared(self.program.prepare)
 
     @cached_property
     def step(self) -> Step:
+        if self._twin:
+            return self._twin.step
         graph = run_pipeline(self.program.step, PIPELINES["final"])
         return self._compile(graph, self.program.reverse)
 
@@ -82,7 +95,7 @@ class Runner:
         values = self._prepared(inputs, params)
         start = self._start(inputs, states, values)
         outputs, finals, _ = self.step(tuple(inputs), start, self._shared(values))
-        return _own([*outputs, *finals], [*inputs, *states, *params])
+        return own([*outputs, *finals], [*inputs, *states, *params])
 
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
@@ -91,10 +104,55 @@ class Runner:
         trainer = self._trainer(needs)
         values = self._prepared(inputs, params)
         start = self._start(inputs, states, values)
+        run = self._block_run(trainer, inputs, start, values, needs)
+        if run is not None:
+            parts = run.run()
+            return own([t for part in parts for t in part], [*inputs, *states, *params])
         outputs, finals, _ = trainer.forward(tuple(inputs), start, self._shared(values))
         visible = outputs[: len(self.program.outputs)]
         kept = [outputs[position] for position in trainer.derivative.kept_results]
-        return _own([*visible, *finals, *kept], [*inputs, *states, *params])
+        return own([*visible, *finals, *kept], [*inputs, *states, *params])
+
+    def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
+        """The shapes of what :meth:`run_saving` returns after the final states."""
+        derivative = self.derivative(needs)
+        time, batch = inputs[0].shape[:2]
+        plan = self.memory_plan(inputs, needs)
+        if plan is None:
+            return [(time, batch, *kind.sizes) for kind in derivative.kept]
+        return kept_shapes(self.program, derivative, plan, batch)
+
+    def memory_plan(self, inputs: Tensors, needs: Sequence[bool]) -> MemoryPlan | None:
+        """What is held and what is run again for such inputs; None without a budget.
+
+        LayerInputError if the budget is too small for them.
+        """
+        budget = self.program.memory_budget
+        if budget is None:
+            return None
+        # Sizes are numbers here: a plan for every length there may be would be no plan.
+        time, batch = (int(size) for size in inputs[0].shape[:2])
+        itemsize = inputs[0].element_size()
+        try:
+            costs = program_costs(self.program, self.derivative(needs), batch, itemsize)
+            return plan_memory(costs, time, budget)
+        except BudgetTooSmallError as error:
+            problem = catalogue.BudgetTooSmall(None, budget, time, batch, error.least)
+            raise LayerInputError(problem) from None
+
+    def _block_run(
+        self,
+        trainer: Trainer,
+        inputs: Tensors,
+        start: tuple[Tensor, ...],
+        values: dict[str, Tensor],
+        needs: Sequence[bool],
+    ) -> BlockRun | None:
+        plan = self.memory_plan(inputs, needs)
+        if plan is None:
+            return None
+        shared, found = self._shared(values), trainer.derivative
+        return BlockRun(self.program, found, plan, trainer.forward, inputs, start, shared)
 
     def _prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
         """Parameters and all that depends on them alone, by name."""
@@ -139,23 +197,21 @@ class Runner:
         trainer = self._trainer(needs)
         values = self._prepared(inputs, params)
         start = self._start(inputs, states, values)
-        streams = self._streams(trainer.derivative, inputs, start, kept, cotangents)
-        backward = trainer.derivative.backward
         count = len(self.program.outputs)
-        carried = {
-            f"d.{name}": _or_zero(given, inputs[0], (inputs[0].shape[1], *kind.sizes))
-            for (name, kind), given in zip(
-                self.program.states.items(), cotangents[count:], strict=True
-            )
-        }
-        d_inputs, d_states, d_params = trainer.backward(
-            tuple(streams[leaf.name] for leaf in backward.leaves_of(LeafRole.INPUT)),
-            tuple(carried[leaf.name] for leaf in backward.leaves_of(LeafRole.STATE)),
-            tuple(values[leaf.name] for leaf in backward.leaves_of(LeafRole.PARAM)),
-        )
+        carried = [
+            _or_zero(given, inputs[0], (inputs[0].shape[1], *kind.sizes))
+            for kind, given in zip(self.program.states.values(), cotangents[count:], strict=True)
+        ]
+        back = partial(self._back, trainer, values)
+        run = self._block_run(trainer, inputs, start, values, needs)
+        if run is None:
+            found_gradients = back(inputs, start, kept, cotangents[:count], carried)
+        else:
+            found_gradients = run.back(kept, cotangents[:count], carried, back)
+        d_inputs, d_states, d_params = found_gradients
         found = trainer.derivative
         by_input = dict(zip(found.output_gradients, d_inputs, strict=True))
-        by_state = dict(zip(found.state_gradients, d_states, strict=True))
+        by_state = {f"d.{n}": d for n, d in zip(self.program.states, d_states, strict=True)}
         by_param = dict(zip(found.sum_gradients, d_params, strict=True))
         if not states:
             by_param |= {f"d.{INIT}{name[2:]}": d.sum(0) for name, d in by_state.items()}
@@ -173,13 +229,36 @@ class Runner:
             for name, tensor in zip(self.program.params, params, strict=True)
             if name in wanted
         ]
-        return _own(gradients, [*inputs, *states, *params, *kept, *_present(cotangents)])
+        return own(gradients, [*inputs, *states, *params, *kept, *_present(cotangents)])
+
+    def _back(
+        self,
+        trainer: Trainer,
+        values: dict[str, Tensor],
+        inputs: Tensors,
+        start: Tensors,
+        kept: Tensors,
+        cotangents: Sequence[Tensor | None],
+        carried: Tensors,
+    ) -> Gradients:
+        """Back through a sequence or a block of it; ``carried`` are the cotangents of the
+        states after it, and come back as those of the states before it."""
+        streams = self._streams(trainer.derivative, inputs, start, kept, cotangents)
+        backward = trainer.derivative.backward
+        ends = {f"d.{name}": d for name, d in zip(self.program.states, carried, strict=True)}
+        outputs, states, sums = trainer.backward(
+            tuple(streams[leaf.name] for leaf in backward.leaves_of(LeafRole.INPUT)),
+            tuple(ends[leaf.name] for leaf in backward.leaves_of(LeafRole.STATE)),
+            tuple(values[leaf.name] for leaf in backward.leaves_of(LeafRole.PARAM)),
+        )
+        by_name = dict(zip(trainer.derivative.state_gradients, states, strict=True))
+        return outputs, [by_name[f"d.{name}"] for name in self.program.states], sums
 
     def _streams(
         self,
         derivative: ProgramDerivative,
         inputs: Tensors,
-        start: tuple[Tensor, ...],
+        start: Tensors,
         kept: Tensors,
         cotangents: Sequence[Tensor | None],
     ) -> dict[str, Tensor]:
@@ -227,21 +306,3 @@ def _or_zero(tensor: Tensor | None, like: Tensor, shape: Sequence[int]) -> Tenso
 
 def _present(tensors: Sequence[Tensor | None]) -> list[Tensor]:
     return [tensor for tensor in tensors if tensor is not None]
-
-
-def _own(results: Tensors, given: Tensors) -> list[Tensor]:
-    """Contiguous results that share no memory with each other or with what was given.
-
-    An operator must not return aliases; a view would also keep a whole stream alive.
-    """
-    taken = {tensor.untyped_storage().data_ptr() for tensor in given}
-    owned = []
-    for tensor in results:
-        storage = tensor.untyped_storage()
-        is_view = storage.nbytes() != tensor.numel() * tensor.element_size()
-        if is_view or storage.data_ptr() in taken or not tensor.is_contiguous():
-            tensor = tensor.clone(memory_format=torch.contiguous_format)
-            storage = tensor.untyped_storage()
-        taken.add(storage.data_ptr())
-        owned.append(tensor)
-    return owned

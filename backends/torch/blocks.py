@@ -1,0 +1,247 @@
+"""Running a sequence block by block, with no more saved values than a memory plan allows.
+
+Blocks are cut alike by every plan, and run by the same two functions on tensors of the same
+layout; the sums over blocks are taken in one order.  So all plans give equal gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rnndsl.backends.torch.derivative import Place, ProgramDerivative
+from rnndsl.backends.torch.ownership import fresh, own
+from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.compiler.ir import LeafRole, Node, ResultRole
+from rnndsl.compiler.memory import Costs, MemoryPlan
+
+Tensors = Sequence[Tensor]
+Gradients = tuple[Tensors, Tensors, Tensors]  # of inputs, of states, sums
+# A step plan on streams, states and parameters: (outputs, final states, sums).
+Forward = Callable[
+    [tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]
+]
+# Back through a block: its inputs, the states before it, its outputs and saved streams, the
+# cotangents of its outputs, and those of the states after it by position.
+Backward = Callable[[Tensors, Tensors, Tensors, Sequence[Tensor | None], Tensors], Gradients]
+
+
+def state_places(program: SequenceProgram, derivative: ProgramDerivative) -> list[Place | None]:
+    """For each state the output or input that holds it after every step, or None."""
+    graph = derivative.forward
+    outputs = graph.results_of(ResultRole.OUTPUT)[: len(program.outputs)]
+    held = {r.value: Place("output", index) for index, r in reversed(list(enumerate(outputs)))}
+    inputs = list(program.inputs)
+    places: list[Place | None] = []
+    for result in graph.results_of(ResultRole.STATE):
+        found = graph.definition(result.value)
+        if not isinstance(found, Node) and found.role is LeafRole.INPUT:
+            places.append(Place("input", inputs.index(found.name)))
+        else:
+            places.append(held.get(result.value))
+    return places
+
+
+def program_costs(
+    program: SequenceProgram, derivative: ProgramDerivative, batch: int, itemsize: int
+) -> Costs:
+    """The bytes that one step saves, and those of the states between two steps."""
+    places = state_places(program, derivative)
+    unheld = [k for k, place in zip(program.states.values(), places, strict=True) if not place]
+    step, state = (
+        sum(prod(kind.sizes) for kind in kinds) * batch * itemsize
+        for kinds in (derivative.kept, unheld)
+    )
+    return Costs(step, state)
+
+
+def kept_shapes(
+    program: SequenceProgram, derivative: ProgramDerivative, plan: MemoryPlan, batch: int
+) -> list[tuple[int, ...]]:
+    """The shapes of what :meth:`BlockRun.run` keeps."""
+    places = state_places(program, derivative)
+    states = [
+        (batch, *kind.sizes)
+        for kind, place in zip(program.states.values(), places, strict=True)
+        if place is None
+    ]
+    shapes = [*states * len(plan.boundaries)]
+    for block in range(plan.blocks - plan.held, plan.blocks):
+        steps = min(plan.block, plan.steps - block * plan.block)
+        shapes += [(steps, batch, *kind.sizes) for kind in derivative.kept]
+    return shapes
+
+
+@dataclass
+class BlockRun:
+    """One call of a program under a plan.
+
+    ``inputs`` [T, B, *shape], ``start`` [B, *shape] before the first step, ``shared`` the
+    step's parameters; ``forward`` is the compiled forward plan that also saves.
+    """
+
+    program: SequenceProgram
+    derivative: ProgramDerivative
+    plan: MemoryPlan
+    forward: Forward
+    inputs: Tensors
+    start: tuple[Tensor, ...]
+    shared: tuple[Tensor, ...]
+    places: list[Place | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = state_places(self.program, self.derivative)
+
+    # ----------------------------------------------------------------------------- forward
+
+    def run(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Outputs, final states, and what is kept for :meth:`back`: the states at the plan's
+        boundaries, then the saved streams of the blocks that it holds."""
+        plan = self.plan
+        outputs: list[Tensor] = []
+        boundaries: list[Tensor] = []
+        held: list[Tensor] = []
+        states: Tensors = self.start
+        for block in range(plan.blocks):
+            if block in plan.boundaries:
+                boundaries += self._unheld(states)
+            visible, states, saved = self._run_block(block, states)
+            self._place(outputs, visible, block)
+            del visible
+            if block >= plan.blocks - plan.held:
+                held += saved
+        return outputs, list(states), [*boundaries, *held]
+
+    def _run_block(
+        self, block: int, states: Tensors
+    ) -> tuple[Tensors, tuple[Tensor, ...], list[Tensor]]:
+        """Outputs, states after the block, saved streams; the last two share no memory."""
+        steps = self._steps(block)
+        inputs = tuple(x[steps] for x in self.inputs)
+        results, finals, _ = self.forward(inputs, tuple(states), self.shared)
+        visible = results[: len(self.program.outputs)]
+        saved = [results[position] for position in self.derivative.kept_results]
+        given = [*inputs, *states, *self.shared]
+        return visible, tuple(map(fresh, finals)), own(saved, given)
+
+    def _steps(self, block: int) -> slice:
+        """Where a block lies in a stream."""
+        first = block * self.plan.block
+        stop = min(first + self.plan.block, self.plan.steps)
+        if self.program.reverse:
+            return slice(self.plan.steps - stop, self.plan.steps - first)
+        return slice(first, stop)
+
+    def _place(self, streams: list[Tensor], parts: Tensors, block: int) -> None:
+        """Write a block's part of each stream; the first call makes the streams."""
+        if not streams:
+            length = self.plan.steps
+            streams += [part.new_empty((length, *part.shape[1:])) for part in parts]
+        steps = self._steps(block)
+        for stream, part in zip(streams, parts, strict=True):
+            stream[steps].copy_(part)
+
+    # ---------------------------------------------------------------------------- backward
+
+    def back(
+        self,
+        kept: Tensors,
+        cotangents: Sequence[Tensor | None],
+        carried: Tensors,
+        backward: Backward,
+    ) -> Gradients:
+        """Gradients of the inputs' streams, of the first states, and the sums over time.
+
+        ``kept`` are the outputs and what :meth:`run` kept, ``cotangents`` those of the
+        outputs, ``carried`` those of the final states.
+        """
+        plan, count = self.plan, len(self.program.outputs)
+        outputs, rest = kept[:count], iter(kept[count:])
+        unheld = self.places.count(None)
+        made = {k: list(islice(rest, unheld)) for k in plan.boundaries}
+        walk = _Walk(self, outputs, cotangents, carried, backward)
+        first_held = plan.blocks - plan.held
+        saved = {k: list(islice(rest, len(self.derivative.kept))) for k in self._held()}
+        for block in reversed(range(first_held, plan.blocks)):
+            walk.back(block, self._states(block, made, outputs), saved.pop(block))
+        for move in plan.moves:
+            states = self._states(move.first, made, outputs)
+            for block in range(move.first, move.stop):
+                if move.back and block > move.first:
+                    made[block] = self._unheld(states)
+                states, made_again = self._run_block(block, states)[1:]
+                if move.back:
+                    saved[block] = made_again
+                del made_again
+            if not move.back:
+                made[move.stop] = self._unheld(states)
+                continue
+            del states
+            for block in reversed(range(move.first, move.stop)):
+                walk.back(block, self._states(block, made, outputs), saved.pop(block))
+                if block not in plan.boundaries:
+                    made.pop(block, None)
+        return walk.found()
+
+    def _held(self) -> range:
+        return range(self.plan.blocks - self.plan.held, self.plan.blocks)
+
+    def _unheld(self, states: Tensors) -> list[Tensor]:
+        """The states that no stream holds."""
+        return [s for s, place in zip(states, self.places, strict=True) if place is None]
+
+    def _states(self, boundary: int, made: dict[int, list[Tensor]], outputs: Tensors) -> Tensors:
+        """The states before a block, as the run before it left them."""
+        if boundary == 0:
+            return self.start
+        groups = {"input": self.inputs, "output": outputs}
+        before = self._steps(boundary - 1)
+        time = before.start if self.program.reverse else before.stop - 1
+        # Where nothing is saved, nothing reads the states that no stream holds.
+        stored: Iterator[Tensor] = iter(made.get(boundary, ()))
+        return [
+            next(stored, first) if place is None else fresh(groups[place.group][place.index][time])
+            for place, first in zip(self.places, self.start, strict=True)
+        ]
+
+
+class _Walk:
+    """Goes back block by block, and gathers gradients."""
+
+    def __init__(
+        self,
+        run: BlockRun,
+        outputs: Tensors,
+        cotangents: Sequence[Tensor | None],
+        carried: Tensors,
+        backward: Backward,
+    ) -> None:
+        self.run = run
+        self.outputs = outputs
+        self.cotangents = cotangents
+        self.carried = carried
+        self.backward = backward
+        self.streams: list[Tensor] = []
+        self.sums: list[Tensor] = []
+
+    def back(self, block: int, states: Tensors, saved: Tensors) -> None:
+        steps = self.run._steps(block)
+        streams, self.carried, sums = self.backward(
+            [x[steps] for x in self.run.inputs],
+            states,
+            [*(y[steps] for y in self.outputs), *saved],
+            [None if d is None else d[steps] for d in self.cotangents],
+            self.carried,
+        )
+        self.run._place(self.streams, streams, block)
+        if self.sums:
+            sums = [torch.add(total, part) for total, part in zip(self.sums, sums, strict=True)]
+        self.sums = list(sums)
+
+    def found(self) -> Gradients:
+        return self.streams, self.carried, self.sums
