@@ -13,6 +13,7 @@ from torch import Tensor
 from rnndsl.backends.torch.build import layer
 from rnndsl.backends.torch.module import Layer
 from rnndsl.cell import Cell, load
+from rnndsl.compiler.lower import lower
 
 _DEFAULT_SIZES = {"D": 3, "H": 4}
 
@@ -20,10 +21,12 @@ _DEFAULT_SIZES = {"D": 3, "H": 4}
 @dataclass(frozen=True, slots=True)
 class GradientReport:
     """``errors`` gives for each input, initial state and parameter the largest difference
-    between the two gradients, relative to the larger one of the two or to 1."""
+    between the two gradients, relative to the larger one of the two or to 1.  ``stops`` says
+    whether the cell stops gradients, so that the two differ by design."""
 
     errors: dict[str, float]
     tolerance: float
+    stops: bool = False
 
     @property
     def ok(self) -> bool:
@@ -38,6 +41,8 @@ class GradientReport:
             f"{name:{width}}  {error:.1e}{'' if error <= self.tolerance else '  <- too far'}"
             for name, error in self.errors.items()
         ]
+        if self.stops and not self.ok:
+            lines.append("the cell has `ste` or `stop_grad`: gradients differ there by design")
         return "\n".join(lines)
 
 
@@ -63,7 +68,7 @@ def gradcheck(
         difference: how far an element is moved to either side.
         tolerance: the largest error with which the report counts as good.
 
-    Straight-through derivatives (``stop_grad``) differ from the true slope by design.
+    The gradients of `ste` and `stop_grad` differ from the true slope by design; the report says so.
     """
     found = cell if isinstance(cell, Cell) else load(cell)
     generator = torch.Generator().manual_seed(seed)
@@ -94,7 +99,12 @@ def gradcheck(
     for (name, tensor), gradient in zip(tensors.items(), gradients, strict=True):
         exact = torch.zeros_like(tensor) if gradient is None else gradient
         errors[name] = _largest_error(loss, tensor, exact, draw, samples, difference)
-    return GradientReport(errors, tolerance)
+    return GradientReport(errors, tolerance, _stops(found))
+
+
+def _stops(cell: Cell) -> bool:
+    """Whether some value of the cell stops gradients."""
+    return any(node.op == "stop_grad" for node in lower(cell).graph.nodes)
 
 
 @dataclass(frozen=True, slots=True)

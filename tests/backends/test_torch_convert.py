@@ -109,6 +109,8 @@ def test_gradcheck_shows_gradients_that_are_not_the_slope() -> None:
     report = rnndsl.gradcheck(cell)
     assert not report
     assert "too far" in str(report)
+    assert "by design" in str(report)
+    assert "by design" not in str(rnndsl.gradcheck("elman", samples=1, tolerance=0.0))
 
 
 @pytest.mark.parametrize("name", rnndsl.list_cells())
