@@ -41,7 +41,10 @@ class Direction(nn.Module):
         self.sizes = dict(sizes)
         self.specs = lowered.params
         self.state_count = len(graph.leaves_of(LeafRole.STATE))
-        self.paths = parameter_paths([spec.name for spec in self.specs])
+        # For cells without parameters it alone tells the dtype and the device.
+        self.register_buffer("placeholder", torch.empty(0, dtype=dtype, device=device), False)
+        self.paths: dict[str, tuple[str, ...]] = {}
+        self.paths = parameter_paths([spec.name for spec in self.specs], dir(self))
         for spec in self.specs:
             value = torch.empty(param_shape(spec, sizes), dtype=dtype, device=device)
             register(self, self.paths[spec.name], value, spec.trainable)
@@ -81,6 +84,11 @@ class Direction(nn.Module):
     def tensors(self) -> Iterator[Tensor]:
         """All parameters, frozen ones too, in order of declaration."""
         return (self.tensor(spec.name) for spec in self.specs)
+
+    def like(self) -> Tensor:
+        """A tensor with the dtype and device that the layer computes in."""
+        assert isinstance(self.placeholder, Tensor)
+        return next(self.tensors(), self.placeholder)
 
     def tensor(self, name: str) -> Tensor:
         """The parameter of that name in the cell."""

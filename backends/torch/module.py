@@ -219,10 +219,8 @@ class Layer(nn.Module):
 
     def expected(self) -> Expected:
         """What calls must look like now: dtype and device follow ``.to()``."""
-        like = next(iter(self.first.tensors()), None)
-        dtype = torch.get_default_dtype() if like is None else like.dtype
-        device = torch.device("cpu") if like is None else like.device
-        return Expected(self.input_types, dtype, device, self.options.batch_first)
+        like = self.first.like()
+        return Expected(self.input_types, like.dtype, like.device, self.options.batch_first)
 
     @property
     def first(self) -> Direction:

@@ -8,7 +8,9 @@ import re
 from rnndsl.compiler.ir import Graph
 
 # Names that the generated code uses for itself.
-RESERVED = frozenset({"torch", "F", "math", "T", "B", "inputs", "states", "params", "like", "step"})
+_MODULES, _ARGUMENTS = ("torch", "F", "math"), ("inputs", "states", "params", "like")
+_BUILTINS = ("range", "reversed", "zip")
+RESERVED = frozenset({*_MODULES, *_ARGUMENTS, *_BUILTINS, "T", "B", "step"})
 
 
 def value_names(graph: Graph) -> tuple[str, ...]:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-def parameter_paths(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def parameter_paths(names: Sequence[str], taken: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Where each parameter is registered: its name, split at the dots.
 
-    A part that torch.nn.Module uses for itself (``type``), or that names both a parameter
-    and a group of parameters, gets a trailing underscore.
+    A part that torch.nn.Module uses for itself (``type``), a first part that the module above
+    uses (``taken``), or a part that names both a parameter and a group of parameters, gets a
+    trailing underscore.
     """
     groups = {
         name.rsplit(".", count)[0] for name in names for count in range(1, 1 + name.count("."))
     }
+    parts = {part for name in names for part in name.split(".")}
+    above = _TAKEN | frozenset(taken)
     found = {}
     for name in names:
-        *parents, last = name.split(".")
-        own = f"{last}_" if name in groups else last
-        found[name] = tuple(_free(part) for part in (*parents, own))
+        first, *rest = name.split(".")
+        path = [_free(first, above, parts), *(_free(part, _TAKEN, parts) for part in rest)]
+        if name in groups:
+            path[-1] = _underscored(path[-1], parts)
+        found[name] = tuple(path)
     return found
 
 
-def _free(part: str) -> str:
-    return f"{part}_" if part in _TAKEN else part
+def _free(part: str, taken: Container[str], parts: Container[str]) -> str:
+    return _underscored(part, parts) if part in taken else part
+
+
+def _underscored(part: str, parts: Container[str]) -> str:
+    """The part with as many underscores as it takes to differ from all parts of names."""
+    while part in parts:
+        part += "_"
+    return part
 
 
 _TAKEN = frozenset(dir(nn.Module()))

@@ -75,6 +75,37 @@ def test_names_that_a_module_has_already_get_an_underscore() -> None:
     copy.deepcopy(layer)(torch.randn(2, 1, 3))
 
 
+@pytest.mark.parametrize("name", ["sizes", "graph", "backend", "paths", "placeholder", "zip"])
+def test_a_parameter_may_have_any_name(name: str) -> None:
+    text = (
+        f"cell C(D):\n    input x: [D]\n    param {name}: [D]\n    param {name}_: [D]\n"
+        f"    state h: [D]\n    h' = h * {name} + x * {name}_\n    return h'\n"
+    )
+    layer = rnndsl.layer(rnndsl.parse(text), 3)
+    layer(torch.randn(2, 1, 3))[0].sum().backward()
+    assert len(layer.state_dict()) == 2
+    copy.deepcopy(layer).load_state_dict(layer.state_dict())
+
+
+def test_values_may_have_the_names_of_what_generated_code_calls() -> None:
+    text = (
+        "cell C(D):\n    input x: [D]\n    state h: [D]\n    zip = tanh(h + x)\n"
+        "    range = zip * x\n    reversed = range + zip\n    h' = reversed\n    return h'\n"
+    )
+    layer = rnndsl.layer(rnndsl.parse(text), 3)
+    layer(torch.randn(2, 1, 3, requires_grad=True))[0].sum().backward()
+
+
+def test_a_cell_without_parameters_follows_dtype_and_to() -> None:
+    cell = rnndsl.parse(
+        "cell C(D):\n    input x: [D]\n    state h: [D]\n    h' = h + x\n    return h'\n"
+    )
+    x = torch.ones(2, 1, 3, dtype=torch.float64)
+    for layer in (rnndsl.layer(cell, 3, dtype=torch.float64), rnndsl.layer(cell, 3).double()):
+        assert layer(x)[0].dtype == torch.float64
+        assert not layer.state_dict()
+
+
 def test_the_seed_of_torch_decides_the_parameters() -> None:
     states = []
     for seed in (1, 1, 2):
