@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
+from rnndsl.atomic import unwritable
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.errors import BadJournal
 
@@ -32,7 +33,10 @@ class KernelLock(JournalFileOpenLock):
         self._file: IO[bytes] | None = None
 
     def acquire(self) -> bool:
-        file = self._path.open("ab")
+        try:
+            file = self._path.open("ab")
+        except OSError as error:
+            raise unwritable(self._path, error) from None
         fcntl.flock(file, fcntl.LOCK_EX)
         self._file = file
         return True
@@ -43,23 +47,41 @@ class KernelLock(JournalFileOpenLock):
             file.close()
 
 
+class Backend(JournalFileBackend):
+    """Optuna's file; a full disk is an error like any other (E0123)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            super().__init__(str(path), lock_obj=_lock(path))
+        except OSError as error:
+            raise unwritable(path, error) from None
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        try:
+            super().append_logs(logs)
+        except OSError as error:
+            raise unwritable(self._path, error) from None
+
+
 def open_journal(path: Path) -> optuna.storages.JournalStorage:
     """The storage in the file ``path``, made if it does not exist.
 
     Every event is one line, written at its end under a lock and synced to the disk.  A writer
     that dies in between leaves a last line without its end.  Optuna reads past such a line
     once, but appends the next event to it, and then can never read the file again; so the
-    torn line is removed first.  RnndslError (E0609) if any other line is damaged.
+    torn line is removed first.  RnndslError (E0609) if any other line is damaged, (E0123) when
+    the file cannot be written, now or later.
     """
-    lock = _lock(path)
     if path.exists():
+        lock = _lock(path)
         lock.acquire()
         try:
             _drop_torn_line(path)
         finally:
             lock.release()
         _check_lines(path)
-    return optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return optuna.storages.JournalStorage(Backend(path))
 
 
 def _lock(path: Path) -> JournalFileOpenLock:

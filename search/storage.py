@@ -11,6 +11,7 @@ import optuna
 from optuna.pruners import MedianPruner, NopPruner
 from optuna.trial import TrialState
 
+from rnndsl.atomic import unwritable
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.errors import StudyMismatch
 from rnndsl.search.journal import open_journal
@@ -36,10 +37,13 @@ def open_storage(folder: Path, settings: Mapping[str, Any]) -> Storage:
     """The studies in ``folder``, made if they are not there.
 
     RnndslError (E0607) when they were made with other settings, (E0609) when the file is
-    damaged.
+    damaged, (E0123) when the folder cannot be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
     journal = open_journal(folder / JOURNAL)
     pruner = MedianPruner(n_startup_trials=_UNPRUNED)
     cells = _study(journal, "cells", pruner)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -134,6 +135,29 @@ def test_cells_worse_than_the_median_are_stopped_early(tmp_path: Path) -> None:
     best = min(r.score for r in watcher.records if r.score is not None)
     assert pruned
     assert all(list(r.curve) == [1] and r.curve[1] > best for r in pruned)
+
+
+# ------------------------------------------------------------------------------ disks
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "study"):
+        with pytest.raises(RnndslError, match="E0123"):
+            search(folder, trials=1)
+
+
+def test_a_full_disk_ends_a_search_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(tmp_path, trials=2)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(RnndslError, match="no space left"):
+        search(tmp_path, trials=4)
 
 
 # -------------------------------------------------------------------- ending and resuming
