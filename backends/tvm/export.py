@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import keyword
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -103,9 +105,13 @@ def compile_cell(
 
 
 def _module_name(name: str) -> str:
-    """A name that Python can import."""
+    """A name that Python can import, and that hides no module that the loader imports."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return plain if plain.isidentifier() else f"cell_{plain}"
+    free = plain.isidentifier() and not keyword.iskeyword(plain) and plain not in _IMPORTED
+    return plain if free else f"cell_{plain}"
+
+
+_IMPORTED = sys.stdlib_module_names | {"numpy", "tvm_ffi"}
 
 
 def _folder(path: Path) -> Path:

@@ -292,6 +292,13 @@ def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
         artifact.load()
 
 
+@pytest.mark.parametrize("name", ["class", "json", "numpy", "3 gates"])
+def test_the_loader_has_a_name_that_python_can_import(name: str, tmp_path: Path) -> None:
+    artifact = compile_cell(BARE, tmp_path, 3, 5, name=name)
+    code = f"from {artifact.name} import Cell; Cell()"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
 def test_what_is_neither_cell_nor_layer_is_named(tmp_path: Path) -> None:
     with pytest.raises(RnndslError, match="a dict is neither a cell nor made by"):
         compile_cell({}, tmp_path)
