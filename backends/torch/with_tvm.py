@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.errors import LayerInputError
-from rnndsl.compiler.ir import LeafRole, ResultRole
+from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
@@ -20,20 +21,16 @@ _DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tensors, ...]]:
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
-    Tensors and kernels share memory: nothing is copied but what must be contiguous.
+    Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
+    of one value are one tensor.
     """
     from rnndsl.backends.tvm.runtime import compile_plan as compile_kernel
 
-    graph = plan.graph
-    kernels: dict[torch.dtype, Any] = {}
-    inputs, states, params = (
-        [leaf.name for leaf in graph.leaves_of(role)]
-        for role in (LeafRole.INPUT, LeafRole.STATE, LeafRole.PARAM)
-    )
-    results = [
-        [result.name for result in graph.results_of(role)]
-        for role in (ResultRole.OUTPUT, ResultRole.STATE, ResultRole.SUM)
-    ]
+    outputs, places = _distinct_outputs(plan)
+    others = [r for r in plan.graph.results if r.role is not ResultRole.OUTPUT]
+    slim = replace(plan, graph=replace(plan.graph, results=(*outputs, *others)))
+    kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
+    params = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.PARAM)]
 
     def run(xs: Tensors, starts: Tensors, weights: Tensors) -> tuple[Tensors, ...]:
         like = xs[0]
@@ -47,16 +44,47 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
                 catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
             )
         if like.dtype not in kernels:
-            kernels[like.dtype] = compile_kernel(plan, _DTYPES[like.dtype])
-        found = kernels[like.dtype](
-            {name: x.numpy() for name, x in zip(inputs, xs, strict=True)},
-            {name: x.numpy() for name, x in zip(states, starts, strict=True)},
-            {name: x.numpy() for name, x in zip(params, weights, strict=True)},
-        )
-        groups = (found.outputs, found.states, found.totals)
-        return tuple(
-            tuple(torch.from_numpy(group[name]) for name in names)
-            for group, names in zip(groups, results, strict=True)
-        )
+            compiled = compile_kernel(slim, _DTYPES[like.dtype], packed_weights=False)
+            kernels[like.dtype] = _caller(compiled, params)
+        made, finals, totals = kernels[like.dtype](xs, starts, weights)
+        return tuple([made[place] for place in places]), finals, totals
 
     return run
+
+
+def _distinct_outputs(plan: Plan) -> tuple[list[Result], list[int]]:
+    """One output for each value, and which of these each output of the plan is."""
+    kept: dict[int, Result] = {}
+    results = plan.graph.results_of(ResultRole.OUTPUT)
+    for result in results:
+        kept.setdefault(result.value, result)
+    order = {value: place for place, value in enumerate(kept)}
+    return list(kept.values()), [order[result.value] for result in results]
+
+
+def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ...]]:
+    """A compiled plan as a function of tensors."""
+    signature, function = compiled.signature, compiled.function
+    weights = [params.index(weight.source) for weight in signature.weights]
+    outputs = [stream.shape for stream in signature.outputs]
+    totals = [stream.shape for stream in signature.totals]
+    workspace = signature.workspace
+
+    def call(xs: Tensors, starts: Tensors, given: Tensors) -> tuple[Tensors, ...]:
+        like = xs[0]
+        steps, batch = like.shape[:2]
+        made = tuple([like.new_empty((steps, batch, *shape)) for shape in outputs])
+        # The kernel writes the final states over the first ones.
+        states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
+        sums = tuple([like.new_empty(shape) for shape in totals])
+        function(
+            *[x.contiguous() for x in xs],
+            *[given[place].contiguous() for place in weights],
+            *states,
+            *made,
+            *sums,
+            like.new_empty((workspace.elements(steps, batch),)),
+        )
+        return made, states, sums
+
+    return call

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.errors_tvm import OutputNotWritable
+from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.program import LayerProgram, cell_layer, torch_layers
 from rnndsl.backends.tvm.signature import Array, Signature
 from rnndsl.backends.tvm.toolchain import (
@@ -27,6 +28,7 @@ from rnndsl.backends.tvm.toolchain import (
     compile_kernels,
     find_linker,
     link_library,
+    machine_of,
     require_tvm,
     resolve_target,
 )
@@ -162,8 +164,10 @@ def _fill(
 ) -> None:
     from rnndsl.backends.tvm.lower_kernel import lower
 
+    options = Options(machine_of(target))
     kernels = [
-        lower(split(layer.program.step), dtype, f"layer{k}") for k, layer in enumerate(layers)
+        lower(split(layer.program.step), dtype, f"layer{k}", options)
+        for k, layer in enumerate(layers)
     ]
     library, weights = folder / artifact.library.name, folder / artifact.weights.name
     link_library(compile_kernels(kernels, target), library)

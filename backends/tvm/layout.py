@@ -11,7 +11,7 @@ from rnndsl.backends.tvm.signature import Shape, Workspace
 from rnndsl.compiler.ir import Graph, LeafRole, Node
 
 # Rows (examples at time steps) that one block of a stage works on.
-BLOCK_ROWS = 16
+BLOCK_ROWS = 32
 # Offsets are whole cache lines, in elements of 4 bytes.
 _LINE = 16
 
@@ -45,9 +45,11 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
     shared, per_row = 0, 0
     for value, storage in sorted(schedule.storage.items()):
         shape = graph.type_of(value).sizes
+        if value in schedule.parts:
+            continue
         if storage is Storage.SHARED:
             slots[value] = Slot(storage, shared, shape)
-            shared += _lines(prod(shape))
+            shared += whole_lines(prod(shape))
         elif storage is Storage.STREAM:
             slots[value] = Slot(storage, per_row, shape)
             per_row += prod(shape)
@@ -56,7 +58,7 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
         offset = shared
         for key, shape in _block_values(schedule, stage, graph):
             slots[key] = Slot(Storage.BLOCK, offset, shape)
-            offset += _lines(prod(shape) * BLOCK_ROWS)
+            offset += whole_lines(prod(shape) * BLOCK_ROWS)
         fixed = max(fixed, offset)
     return Layout(slots, Workspace(fixed, per_row))
 
@@ -66,13 +68,14 @@ def _block_values(
 ) -> Iterator[tuple[Key, Shape]]:
     for step in stage.steps:
         for value in step.values:
-            if schedule.storage.get(value) is Storage.BLOCK:
+            if schedule.storage.get(value) is Storage.BLOCK and value not in schedule.parts:
                 yield value, graph.type_of(value).sizes
     for name in stage.swapped:
         yield name, graph.type_of(graph.leaf_index(name, LeafRole.STATE)).sizes
 
 
-def _lines(elements: int) -> int:
+def whole_lines(elements: int) -> int:
+    """As many elements as fill the cache lines that ``elements`` need."""
     return -(-elements // _LINE) * _LINE
 
 

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tvm import tirx
-
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.lower_product import Product, product
 from rnndsl.backends.tvm.lower_views import Indices
 from rnndsl.backends.tvm.tir import Expr, Extent, Stmt
+
+# Vectors in which one result is summed up: enough to hide the latency of an addition.
+_CHAINS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
     """``result[row, out] = combine over `over` of term(row, out, over)``.
 
-    The last index of ``out`` comes as a tile and a lane in it, so that a term can read a
-    weight packed in such tiles: ``out = (*outer, tile, lane)``.
+    The last index of ``out`` comes as a tile and a lane in it.
     """
 
     rows: Extent
@@ -27,82 +28,36 @@ class Fold:
     write: Callable[[Expr, Indices, Expr], Stmt]
     combine: Callable[[Expr, Expr], Expr]
     neutral: Expr
-    dtype: str
+
+    @property
+    def dtype(self) -> str:
+        return str(self.neutral.ty.dtype)
 
 
-def by_output(fold: Fold, tile: int, rows_at_once: int = 1) -> Stmt | None:
-    """A register for each of ``tile`` results of ``rows_at_once`` rows; terms one by one.
-
-    Weights of one tile are read for all rows before the next tile begins.
-    """
-    full, rest = divmod(fold.out[-1], tile)
-
-    def tiles(outer: Indices) -> Stmt | None:
-        def whole(number: Expr) -> Stmt | None:
-            return _rows(fold, outer, number, tile, tile, rows_at_once)
-
-        last = _rows(fold, outer, tir.index(full), tile, rest, rows_at_once) if rest else None
-        return tir.sequence([tir.loop(full, whole, "tile"), last])
-
-    return tir.nest(fold.out[:-1], tiles, "abcdef")
-
-
-def _rows(
-    fold: Fold, outer: Indices, number: Expr, tile: int, width: int, at_once: int
-) -> Stmt | None:
-    if isinstance(fold.rows, int) or at_once == 1:
-        return tir.loop(
-            fold.rows, lambda row: _tile(fold, outer, number, tile, width, row, 1), "row"
-        )
-    groups = tirx.floordiv(fold.rows, tir.index(at_once))
-    return tir.sequence(
-        [
-            tir.loop(
-                groups,
-                lambda g: _tile(fold, outer, number, tile, width, g * at_once, at_once),
-                "rows",
-            ),
-            tir.loop(
-                tirx.floormod(fold.rows, tir.index(at_once)),
-                lambda r: _tile(fold, outer, number, tile, width, groups * at_once + r, 1),
-                "row",
-            ),
-        ]
+def by_output(fold: Fold, tile: int) -> Stmt | None:
+    """A register for each of ``tile`` results; terms one by one."""
+    found = Product(
+        fold.rows,
+        fold.out[:-1],
+        fold.out[-1],
+        lambda body: tir.nest(fold.over, body, "klmn"),
+        lambda row, outer, number, over, lane: fold.term(row, (*outer, number, lane), over),
+        fold.write,
+        tile,
+        fold.neutral,
+        fold.combine,
     )
-
-
-def _tile(
-    fold: Fold, outer: Indices, number: Expr, tile: int, width: int, row: Expr, count: int
-) -> Stmt | None:
-    total, declared = tir.registers((count, width), fold.dtype, "total")
-
-    def each(body: Callable[[Expr, Expr], Stmt]) -> Stmt | None:
-        return tir.unrolled(count, lambda r: tir.vectorized(width, lambda v: body(r, v)), "r")
-
-    def add(over: Indices) -> Stmt | None:
-        def one(r: Expr, v: Expr) -> Stmt:
-            term = fold.term(row + r, (*outer, number, v), over)
-            return tir.store(total, (r, v), fold.combine(tir.load(total, (r, v)), term))
-
-        return each(one)
-
-    def write(r: Expr, v: Expr) -> Stmt:
-        return fold.write(row + r, (*outer, number * tile + v), tir.load(total, (r, v)))
-
-    return tir.sequence(
-        [
-            declared,
-            each(lambda r, v: tir.store(total, (r, v), fold.neutral)),
-            tir.nest(fold.over, add, "klmn"),
-            each(write),
-        ]
-    )
+    return product(found, 1, 1)
 
 
 def by_term(fold: Fold, width: int) -> Stmt | None:
     """One result after the other, ``width`` terms at a time where there are enough."""
     last = fold.over[-1] if fold.over else 1
-    wide = width if isinstance(last, int) and last >= 2 * width else 1
+    wide = 1
+    while isinstance(last, int) and wide < width * _CHAINS and last >= 2 * wide * _CHAINS:
+        wide *= 2
+    if wide < width:
+        wide = 1
 
     def one(row: Expr, out: Indices) -> Stmt | None:
         total, declared = tir.registers((wide,), fold.dtype, "total")
@@ -116,14 +71,14 @@ def by_term(fold: Fold, width: int) -> Stmt | None:
             terms = tir.nest(fold.over, lambda over: add(tir.index(0), over), "klmn")
         else:
             terms = tir.nest(fold.over[:-1], lambda over: _lanes(over, last, wide, add), "klmn")
-        value = tir.load(total, (tir.index(0),))
-        for lane in range(1, wide):
-            value = fold.combine(value, tir.load(total, (tir.index(lane),)))
+        declarations, halvings, value = _halved(fold, total, wide)
         return tir.sequence(
             [
                 declared,
+                *declarations,
                 tir.vectorized(wide, lambda v: tir.store(total, (v,), fold.neutral)),
                 terms,
+                *halvings,
                 fold.write(row, out, value),
             ]
         )
@@ -131,6 +86,27 @@ def by_term(fold: Fold, width: int) -> Stmt | None:
     return tir.loop(
         fold.rows, lambda row: tir.nest(fold.out, lambda out: one(row, out), "abcdef"), "row"
     )
+
+
+def _halved(fold: Fold, total: tir.Buffer, wide: int) -> tuple[list[Stmt], list[Stmt | None], Expr]:
+    """The lanes combined, half of them with the other half at a time."""
+    declarations, statements = list[Stmt](), list[Stmt | None]()
+    while wide > 1:
+        wide //= 2
+        half, declared = tir.registers((wide,), fold.dtype, "half")
+
+        def combine(v: Expr, source: tir.Buffer = total, wide: int = wide) -> Expr:
+            return fold.combine(tir.load(source, (v,)), tir.load(source, (v + wide,)))
+
+        def keep(
+            v: Expr, half: tir.Buffer = half, combined: Callable[[Expr], Expr] = combine
+        ) -> Stmt:
+            return tir.store(half, (v,), combined(v))
+
+        declarations.append(declared)
+        statements.append(tir.vectorized(wide, keep))
+        total = half
+    return declarations, statements, tir.load(total, (tir.index(0),))
 
 
 def _lanes(

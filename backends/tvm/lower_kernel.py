@@ -8,16 +8,23 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.absorbing import absorb
+from rnndsl.backends.tvm.cutting import cut_lanes
 from rnndsl.backends.tvm.layout import BLOCK_ROWS, layout
-from rnndsl.backends.tvm.lower_loops import VECTOR_BYTES, each_element
+from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
+from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, schedule
-from rnndsl.backends.tvm.signature import Signature
+from rnndsl.backends.tvm.signature import Packing, Signature
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
+from rnndsl.compiler.split import split
+
+_DEFAULT = Options()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +39,34 @@ class Kernel:
         return str(self.function.script())
 
 
-def lower(plan: Plan, dtype: str = "float32", symbol: str = "sequence") -> Kernel:
+def lower(
+    plan: Plan, dtype: str = "float32", symbol: str = "sequence", options: Options = _DEFAULT
+) -> Kernel:
     """The kernel of a plan over a bound graph.
 
     ``dtype`` is float32 or float64.  Raises RnndslError for a node without a lowering.
     """
+    if options.cut_lanes:
+        plan = split(cut_lanes(plan.graph), plan.reverse)
+    if options.absorb:
+        plan = absorb(plan)
     steps = schedule(plan)
-    values = Values(plan.graph, steps, layout(steps, plan.graph), dtype)
-    body = _Body(values, steps, plan.reverse).statements()
+    with tir.analysis():
+        values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options)
+        body = _Body(values, steps, plan.reverse).statements()
+        packed = [_packed(values, *entry) for entry in values.packings()]
     # Last, when every weight has been asked for.
-    whole = tir.sequence([*values.declarations, body]) or tirx.Evaluate(tir.index(0))
+    whole = tir.sequence([*values.finish(), *packed, body])
     function = tirx.PrimFunc(values.arguments(), whole)
     function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
     return Kernel(function, values.signature(symbol))
+
+
+def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stmt | None:
+    """A weight put into a layout before the first step."""
+    sizes = values.graph.type_of(value).sizes
+    read = values.read(value, Block(1, tir.index(0), tir.index(0)))
+    return pack(packing, sizes, read, buffer, tir.number(0, values.dtype))
 
 
 class _Body:
@@ -53,7 +75,7 @@ class _Body:
     def __init__(self, values: Values, schedule: Schedule, reverse: bool) -> None:
         self.values, self.schedule, self.reverse = values, schedule, reverse
         self.graph = values.graph
-        self.width = VECTOR_BYTES // values.itemsize
+        self.width = values.width
         self.once = Block(1, tir.index(0), tir.index(0))
 
     def statements(self) -> Stmt | None:
@@ -87,10 +109,14 @@ class _Body:
     # ------------------------------------------------------------------ stages
 
     def _stage(self, stage: StageSteps) -> Stmt | None:
-        if stage.kind is StageKind.PARALLEL:
-            rows = self.values.rows
-            return self._blocks(rows, lambda first, n: self._rows_of(stage, Block(n, first, first)))
         values = self.values
+        everything = Block(values.rows, tir.index(0), tir.index(0))
+        sums = [self._step(step, everything) for step in stage.sums]
+        if stage.kind is StageKind.PARALLEL:
+            rows = self._blocks(
+                values.rows, lambda first, n: self._rows_of(stage, Block(n, first, first))
+            )
+            return tir.sequence([rows, *sums])
 
         def at_time(step: Expr) -> Stmt | None:
             time = values.steps - 1 - step if self.reverse else step
@@ -101,7 +127,7 @@ class _Body:
                 ),
             )
 
-        return tir.loop(values.steps, at_time, "t")
+        return tir.sequence([tir.loop(values.steps, at_time, "t"), *sums])
 
     def _blocks(self, rows: Expr, body: Callable[[Expr, Expr], Stmt | None]) -> Stmt | None:
         """``body(first, count)`` for blocks of rows, in the order of time."""

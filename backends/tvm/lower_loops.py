@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_term
+from rnndsl.backends.tvm.lower_product import add
 from rnndsl.backends.tvm.lower_scalar import larger
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
+from rnndsl.backends.tvm.machine import Machine
 from rnndsl.backends.tvm.tir import Expr, Extent, Scope, Stmt
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
-
-VECTOR_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Site:
     write: Callable[[Expr, Indices, Expr], Stmt]
     rows: Extent
     dtype: str
+    machine: Machine
 
     @property
     def out(self) -> Sizes:
@@ -41,7 +42,7 @@ class Site:
     @property
     def width(self) -> int:
         """Elements of one vector register."""
-        return VECTOR_BYTES // (8 if self.dtype == "float64" else 4)
+        return self.machine.width(self.dtype)
 
     def zero(self) -> Expr:
         return tir.number(0, self.dtype)
@@ -92,10 +93,12 @@ def _fill(site: Site, sizes: Sizes, axis: int = 0, start: int = 0) -> Stmt | Non
     return copy(site, lambda row, place: site.zero(), sizes, axis, start)
 
 
-def _concat(site: Site) -> Stmt | None:
+def concat(site: Site, done: Sequence[bool]) -> Stmt | None:
+    """Operands copied side by side, but those that are ``done``."""
     axis, start, parts = int_attr(site.attrs, "axis"), 0, []
-    for read, sizes in zip(site.reads, site.sizes, strict=True):
-        parts.append(copy(site, read, sizes, axis, start))
+    for read, sizes, there in zip(site.reads, site.sizes, done, strict=True):
+        if not there:
+            parts.append(copy(site, read, sizes, axis, start))
         start += sizes[axis]
     return tir.sequence(parts)
 
@@ -176,7 +179,7 @@ def _reduce(combine: Callable[[Expr, Expr], Expr], neutral: float) -> Callable[[
     def lower(site: Site) -> Stmt | None:
         axis, (sizes,), (read,) = int_attr(site.attrs, "axis"), site.sizes, site.reads
         last = axis == len(sizes) - 1
-        tile = site.width
+        tile = site.machine.tile(site.dtype, site.out[-1]) if site.out else 1
 
         def term(row: Expr, out: Indices, over: Indices) -> Expr:
             place = (*out[:-2], out[-2] * tile + out[-1]) if out else ()
@@ -190,7 +193,6 @@ def _reduce(combine: Callable[[Expr, Expr], Expr], neutral: float) -> Callable[[
             site.write,
             combine,
             tir.number(neutral, site.dtype),
-            site.dtype,
         )
         return by_term(fold, site.width) if last or not site.out else by_output(fold, tile)
 
@@ -270,15 +272,13 @@ def _argmax(site: Site) -> Stmt | None:
 
 
 def _batch_sum(site: Site) -> Stmt | None:
-    tile = site.width
+    tile = site.machine.tile(site.dtype, site.out[-1]) if site.out else 1
 
     def term(row: Expr, out: Indices, over: Indices) -> Expr:
         place = (*out[:-2], out[-2] * tile + out[-1]) if out else ()
         return site.reads[0](over[0], place)
 
-    fold = Fold(
-        1, site.out, (site.rows,), term, adding(site), lambda a, b: a + b, site.zero(), site.dtype
-    )
+    fold = Fold(1, site.out, (site.rows,), term, adding(site), add, site.zero())
     return by_output(fold, tile) if site.out else by_term(fold, tile)
 
 
@@ -288,12 +288,11 @@ def adding(site: Site) -> Callable[[Expr, Indices, Expr], Stmt]:
 
 
 LOOPS: Mapping[str, Callable[[Site], Stmt | None]] = {
-    "reduce_sum": _reduce(lambda a, b: a + b, 0.0),
+    "reduce_sum": _reduce(add, 0.0),
     "reduce_max": _reduce(larger, float("-inf")),
     "argmax": _argmax,
-    "cumsum": _running(lambda a, b: a + b),
+    "cumsum": _running(add),
     "cummax": _running(larger),
-    "concat": _concat,
     "pad": _pad,
     "gather": _gather,
     "scatter_add": _scatter_add,

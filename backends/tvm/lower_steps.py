@@ -7,11 +7,12 @@ from tvm import tirx
 from rnndsl.backends.errors_tvm import unsupported_op
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_contract import Pack, contract
-from rnndsl.backends.tvm.lower_loops import LOOPS, VECTOR_BYTES, Site, each_element, each_vector
+from rnndsl.backends.tvm.lower_loops import LOOPS, Site, concat, each_element, each_vector
 from rnndsl.backends.tvm.lower_scalar import ELEMENTWISE
+from rnndsl.backends.tvm.lower_sums import summed
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read
-from rnndsl.backends.tvm.schedule import Step, StepKind
+from rnndsl.backends.tvm.schedule import Part, Step, StepKind, is_total
 from rnndsl.backends.tvm.tir import Expr, Scope, Stmt
 from rnndsl.compiler.ir import Leaf, LeafRole, Node, ResultRole
 
@@ -32,10 +33,6 @@ def lower_step(values: Values, step: Step, block: Block, held: Held, reverse: bo
             return _delay(values, step.values[0], block, reverse)
         case StepKind.KEEP:
             return _keep(values, step.values[0], block, held)
-
-
-def _width(values: Values) -> int:
-    return VECTOR_BYTES // values.itemsize
 
 
 def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -> Stmt | None:
@@ -65,7 +62,7 @@ def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -
                 scope.statements.append(values.write(value, block, row, at, known[value]))
 
     # A call of the C library takes one element at a time.
-    width = 1 if calls else _width(values)
+    width = 1 if calls else values.width
     return each_vector(block.count, graph.type_of(members[0]).sizes, width, element)
 
 
@@ -86,20 +83,35 @@ def _node(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
         lambda row, at, element: values.write(value, block, row, at, element),
         block.count,
         values.dtype,
+        values.options.machine,
     )
+    if is_total(node) and node.op == "contract":
+        return summed(site)
     if node.op == "contract":
         left, right = (_pack(values, v) for v in node.operands)
         return contract(site, (left, right))
+    if node.op == "concat":
+        return concat(site, _places(values, value, node))
     if node.op not in LOOPS:
         raise unsupported_op(node)
     return LOOPS[node.op](site)
 
 
 def _pack(values: Values, value: int) -> Pack | None:
+    """For operands that are there before the first step."""
     leaf = values.graph.definition(value)
     if isinstance(leaf, Leaf) and leaf.role is LeafRole.PARAM:
-        return lambda packing: values.weight(leaf, packing)
+        return lambda packing: values.packed(value, packing)
     return None
+
+
+def _places(values: Values, value: int, node: Node) -> list[bool]:
+    """For each operand of a concat, whether it was computed where it belongs."""
+    offset, found = 0, []
+    for operand in node.operands:
+        found.append(values.schedule.parts.get(operand) == Part(value, offset))
+        offset += values.graph.type_of(operand).sizes[0]
+    return found
 
 
 def _delay(values: Values, value: int, block: Block, reverse: bool) -> Stmt | None:
@@ -120,7 +132,7 @@ def _delay(values: Values, value: int, block: Block, reverse: bool) -> Stmt | No
             return each_element(
                 1,
                 leaf.type.sizes,
-                _width(values),
+                values.width,
                 lambda _, at: values.write(value, block, row, at, read(row, at)),
             )
 
@@ -145,6 +157,6 @@ def _keep(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
     return each_element(
         block.count,
         values.graph.type_of(value).sizes,
-        _width(values),
+        values.width,
         lambda row, at: values.write(value, block, row, at, read(row, at)),
     )

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import prod
+
+from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.layout import BLOCK_ROWS, Key, Layout, display_name
+from rnndsl.backends.tvm.layout import BLOCK_ROWS, Key, Layout, display_name, whole_lines
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read
+from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.schedule import Schedule, Storage
-from rnndsl.backends.tvm.signature import Packing, Shape, Signature, Stream, Weight
+from rnndsl.backends.tvm.signature import (
+    ITEM_BYTES,
+    Packing,
+    Shape,
+    Signature,
+    Stream,
+    Weight,
+    Workspace,
+)
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 
@@ -30,17 +43,33 @@ class _Argument:
     buffer: Buffer
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """Where a value is kept: in a buffer, from ``offset`` on along its own first axis."""
+
+    storage: Storage
+    buffer: Buffer
+    offset: int = 0
+
+
 class Values:
     """The values of one graph in the buffers of one kernel."""
 
-    def __init__(self, graph: Graph, schedule: Schedule, layout: Layout, dtype: str) -> None:
-        self.graph, self.schedule, self.dtype = graph, schedule, dtype
-        self.itemsize = 8 if dtype == "float64" else 4
+    def __init__(
+        self, graph: Graph, schedule: Schedule, layout: Layout, dtype: str, options: Options
+    ) -> None:
+        self.graph, self.schedule, self.dtype, self.options = graph, schedule, dtype, options
+        self.itemsize = ITEM_BYTES[dtype]
+        self.width = options.machine.width(dtype)
         self.steps, self.batch = tir.length("steps"), tir.length("batch")
         self.rows = self.steps * self.batch
         self.declarations: list[Stmt] = []
         self._weights: dict[tuple[str, Packing | None], tuple[Weight, Buffer]] = {}
+        self._packed: dict[tuple[int, Packing], Buffer] = {}
         self._layout = layout
+        # Streams follow the memory of fixed size, which is known last.
+        self._fixed = tir.length("fixed")
+        self._fixed_size = layout.workspace.fixed
         self._make_arguments()
         self._make_memory()
 
@@ -65,9 +94,8 @@ class Values:
         self._input_rows = {a.stream.name: self._as_rows(a) for a in self._inputs}
         self._output_rows = {a.stream.name: self._as_rows(a) for a in self._outputs}
         self._state_buffers = {a.stream.name: a.buffer for a in self._states}
-        workspace = self._layout.workspace
-        size = self.rows * workspace.per_row + workspace.fixed
-        self._workspace = tir.argument("workspace", (size,), self.dtype, self.itemsize)
+        self._elements = tir.length("elements")
+        self._workspace = tir.argument("workspace", (self._elements,), self.dtype, self.itemsize)
 
     def _argument(
         self, name: str, shape: Shape, lead: tuple[Expr, ...], suffix: str = ""
@@ -88,6 +116,36 @@ class Values:
         buffer, declared = tir.view_of(base, name, shape, self.dtype, self.itemsize, offset)
         self.declarations.append(declared)
         return buffer
+
+    def packed(self, value: int, packing: Packing) -> Buffer:
+        """A shared value in a layout: an argument, or workspace that the kernel fills."""
+        leaf = self.graph.definition(value)
+        if self.options.packed_weights and isinstance(leaf, Leaf):
+            return self.weight(leaf, packing)
+        key = value, packing
+        if key not in self._packed:
+            shape = packing.shape(self.graph.type_of(value).sizes)
+            name = f"{plain(display_name(self.graph, value))}_packed"
+            self._packed[key] = self._view(
+                self._workspace, name, shape, tir.index(self._fixed_size)
+            )
+            self._fixed_size += whole_lines(prod(shape))
+        return self._packed[key]
+
+    def packings(self) -> Iterator[tuple[int, Packing, Buffer]]:
+        """What :meth:`packed` promised so far: values, their layouts, and where they go."""
+        for (value, packing), buffer in self._packed.items():
+            yield value, packing, buffer
+
+    def finish(self) -> list[Stmt]:
+        """The declarations, once all memory has been asked for."""
+        needed = self.rows * self._layout.workspace.per_row + self._fixed_size
+        message = ir.StringImm("the workspace is too small")
+        return [
+            tirx.AssertStmt(self._elements >= needed, ir.StringImm("ValueError"), [message]),
+            tirx.Bind(self._fixed, tir.index(self._fixed_size)),
+            *self.declarations,
+        ]
 
     def weight(self, leaf: Leaf, packing: Packing | None) -> Buffer:
         """The argument that holds a parameter in a layout."""
@@ -120,33 +178,38 @@ class Values:
             tuple(a.stream for a in self._states),
             tuple(a.stream for a in self._outputs),
             tuple(a.stream for a in self._totals),
-            self._layout.workspace,
+            Workspace(self._fixed_size, self._layout.workspace.per_row),
         )
 
     # ------------------------------------------------------------------ memory
 
     def _make_memory(self) -> None:
-        fixed = self._layout.workspace.fixed
-        self._memory: dict[Key, tuple[Storage, Buffer]] = {}
+        self._memory: dict[Key, _Memory] = {}
         for key, slot in self._layout.slots.items():
             lead: tuple[Extent, ...] = ()
             offset = tir.index(slot.offset)
             if slot.storage is Storage.BLOCK:
                 lead = (BLOCK_ROWS,)
             elif slot.storage is Storage.STREAM:
-                lead, offset = (self.rows,), self.rows * slot.offset + fixed
+                lead, offset = (self.rows,), self.rows * slot.offset + self._fixed
             name = plain(display_name(self.graph, key))
             buffer = self._view(self._workspace, name, (*lead, *slot.shape), offset)
-            self._memory[key] = slot.storage, buffer
+            self._memory[key] = _Memory(slot.storage, buffer)
         for value, output in self.schedule.outputs.items():
-            self._memory[value] = Storage.OUTPUT, self._output_rows[output]
+            self._memory[value] = _Memory(Storage.OUTPUT, self._output_rows[output])
+        for value, part in sorted(self.schedule.parts.items(), reverse=True):
+            whole = self._memory[part.whole]
+            self._memory[value] = replace(whole, offset=whole.offset + part.offset)
 
     def place(self, key: Key, block: Block, row: Expr, at: Indices) -> tuple[Buffer, Indices]:
         """The buffer and indices of an element of a value with memory."""
-        storage, buffer = self._memory[key]
-        if storage is Storage.SHARED:
-            return buffer, at
-        return buffer, ((row if storage is Storage.BLOCK else block.base + row), *at)
+        found = self._memory[key]
+        if found.offset:
+            at = (at[0] + found.offset, *at[1:])
+        if found.storage is Storage.SHARED:
+            return found.buffer, at
+        first = row if found.storage is Storage.BLOCK else block.base + row
+        return found.buffer, (first, *at)
 
     def has_memory(self, key: Key) -> bool:
         return key in self._memory

@@ -7,7 +7,7 @@ from math import prod
 
 from tvm import tirx
 
-from rnndsl.backends.tvm.tir import Expr, index, number
+from rnndsl.backends.tvm.tir import Expr, divided, index, number
 from rnndsl.compiler.ir import Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
 
@@ -72,9 +72,9 @@ def _flat(place: Indices, sizes: Sequence[int]) -> Expr:
 def _split(flat: Expr, sizes: Sequence[int]) -> list[Expr]:
     if len(sizes) == 1:
         return [flat]
-    inner = prod(sizes[1:])
-    first = index(0) if sizes[0] == 1 else tirx.floordiv(flat, index(inner))
-    rest = flat if sizes[0] == 1 else tirx.floormod(flat, index(inner))
+    if sizes[0] == 1:
+        return [index(0), *_split(flat, sizes[1:])]
+    first, rest = divided(flat, prod(sizes[1:]))
     return [first, *_split(rest, sizes[1:])]
 
 

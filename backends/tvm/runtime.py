@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.tvm.calling import SequenceResult, call, pack_weights
+from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.signature import Array, Signature
-from rnndsl.backends.tvm.toolchain import check_dtype, compile_kernels, require_tvm
+from rnndsl.backends.tvm.toolchain import check_dtype, compile_kernels, machine_of, require_tvm
 from rnndsl.compiler.interpreter import run_shared
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
@@ -34,13 +35,18 @@ class CompiledPlan:
         return call(self.function, self.signature, inputs, states, weights)
 
 
-def compile_plan(plan: Plan, dtype: str = "float32", target: str = "native") -> CompiledPlan:
-    """Compile a plan over a bound graph in this process; no linker is needed."""
+def compile_plan(
+    plan: Plan, dtype: str = "float32", target: str = "native", packed_weights: bool = True
+) -> CompiledPlan:
+    """Compile a plan over a bound graph in this process; no linker is needed.
+
+    Without ``packed_weights`` the function takes parameters as they are.
+    """
     check_dtype(dtype)
     require_tvm()
     from rnndsl.backends.tvm.lower_kernel import lower
 
-    kernel = lower(plan, dtype)
+    kernel = lower(plan, dtype, options=Options(machine_of(target), packed_weights))
     executable = compile_kernels([kernel], target)
     return CompiledPlan(kernel.signature, executable[kernel.signature.symbol])
 

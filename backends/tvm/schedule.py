@@ -42,15 +42,25 @@ class Storage(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Memory within that of ``whole``, from ``offset`` on along the first axis."""
+
+    whole: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class StageSteps:
     """One stage: its steps, and the outputs that are copies of values kept elsewhere.
 
-    ``swapped`` are the states of a scan whose next value is read from a state of the scan:
-    they are copied aside before any state is overwritten.
+    ``sums`` are products summed over all rows, once these are all there.  ``swapped`` are the
+    states of a scan whose next value is read from a state of the scan: they are copied aside
+    before any state is overwritten.
     """
 
     kind: StageKind
     steps: tuple[Step, ...]
+    sums: tuple[Step, ...]
     states: tuple[str, ...]
     swapped: tuple[str, ...]
     copies: tuple[Result, ...]
@@ -65,6 +75,7 @@ class Schedule:
     after: tuple[Step, ...]
     totals: tuple[int, ...]  # nodes that sum over batch and time
     storage: dict[int, Storage]
+    parts: dict[int, Part]  # values without memory of their own
     outputs: dict[int, str]  # the output that holds a value of OUTPUT storage
     late: frozenset[int]  # shared values that are totals, or follow from them
 
@@ -143,10 +154,14 @@ class _Scheduler:
         storage = {}
         for value in stored | crossing | outputs.keys():
             storage[value] = self._storage(value, crossing, outputs)
+        parts = self._parts(storage)
+        for value in sorted(parts, reverse=True):
+            storage[value] = storage[parts[value].whole]
         stages = tuple(
             StageSteps(
                 stage.kind,
-                tuple(steps[s]),
+                tuple(step for step in steps[s] if not self._is_sum(step)),
+                tuple(step for step in steps[s] if self._is_sum(step)),
                 stage.states,
                 tuple(name for name in stage.states if self._is_swapped(name)),
                 tuple(copies.get(s, ())),
@@ -154,7 +169,7 @@ class _Scheduler:
             for s, stage in enumerate(self.stages)
         )
         return Schedule(
-            tuple(before), stages, tuple(after), self.totals, storage, outputs, self.late
+            tuple(before), stages, tuple(after), self.totals, storage, parts, outputs, self.late
         )
 
     def _storage(self, value: int, crossing: set[int], outputs: dict[int, str]) -> Storage:
@@ -164,7 +179,31 @@ class _Scheduler:
             return Storage.SHARED
         return Storage.STREAM if value in crossing else Storage.BLOCK
 
+    def _parts(self, storage: dict[int, Storage]) -> dict[int, Part]:
+        """Values that are computed where a concat wants them."""
+        parts: dict[int, Part] = {}
+        for value, node in self.graph.node_values():
+            if node.op != "concat" or node.attr("axis") != 0 or value not in storage:
+                continue
+            offset = 0
+            for operand in node.operands:
+                if operand not in parts and self._fits(operand, value, storage):
+                    parts[operand] = Part(value, offset)
+                offset += self.graph.type_of(operand).sizes[0]
+        return parts
+
+    def _fits(self, part: int, whole: int, storage: dict[int, Storage]) -> bool:
+        """Whether a value can lie where a concat of it does."""
+        if self.phase.get(part) != self.phase[whole] or not self._is_node(part):
+            return False
+        kept = storage.get(part, Storage.BLOCK)
+        return kept is Storage.BLOCK or kept is storage[whole] is not Storage.OUTPUT
+
     # ------------------------------------------------------------------ order and fusion
+
+    def _is_sum(self, step: Step) -> bool:
+        found = self.graph.definition(step.values[0])
+        return isinstance(found, Node) and found.op == "contract" and is_total(found)
 
     def _steps(self, phase: int) -> list[Step]:
         """The values of a phase in an order that respects their operands, in groups."""
@@ -247,8 +286,10 @@ class _Scheduler:
                         stored.add(value)
                     elif step.kind is StepKind.NODE:
                         stored.add(value)
+                    # Sums read all rows at once, so these must all be there.
+                    reader = None if self._is_sum(step) else self.phase[value]
                     for operand, _ in self._reads(value) if self._is_node(value) else ():
-                        demand(operand, self.phase[value], step.values)
+                        demand(operand, reader, step.values)
         for result in self.graph.results:
             demand(result.value, self._reader(result))
         return stored, crossing

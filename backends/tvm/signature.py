@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Shape = tuple[int, ...]
 
+ITEM_BYTES = {"float32": 4, "float64": 8}
+
 
 @dataclass(frozen=True, slots=True)
 class Packing:

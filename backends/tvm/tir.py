@@ -6,10 +6,14 @@ statements is ready in milliseconds.  Printing a kernel gives readable script al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import tvm
 from tvm import tirx
+from tvm.sym import Analyzer
 
 # TVM ships no types: these names say what an argument is meant to be.
 Expr = Any
@@ -35,6 +39,27 @@ def length(name: str) -> Expr:
     return tirx.Var(name, INDEX)
 
 
+# Knows the ranges of loop variables, so that places in reshaped arrays need no division.
+_analyzer: ContextVar[Any] = ContextVar("analyzer")
+
+
+@contextmanager
+def analysis() -> Iterator[None]:
+    """While this lasts, :func:`divided` knows the ranges of the loops that are made."""
+    token = _analyzer.set(Analyzer())
+    try:
+        yield
+    finally:
+        _analyzer.reset(token)
+
+
+def divided(value: Expr, by: int) -> tuple[Expr, Expr]:
+    """Quotient and remainder of an index, without a division where the ranges allow it."""
+    found = _analyzer.get(None)
+    parts = tirx.floordiv(value, index(by)), tirx.floormod(value, index(by))
+    return parts if found is None else (found.simplify(parts[0]), found.simplify(parts[1]))
+
+
 def sequence(statements: Iterable[Stmt | None]) -> Stmt | None:
     """One statement after the other; None if there are none."""
     kept = [s for s in statements if s is not None]
@@ -58,6 +83,9 @@ def loop(
             return body(index(start))
         extent = index(extent)
     variable = tirx.Var(name, INDEX)
+    analyzer = _analyzer.get(None)
+    if analyzer is not None and isinstance(extent, tirx.IntImm):
+        analyzer.bind(variable, tvm.ir.Range(index(start), extent))
     inner = body(variable)
     if inner is None:
         return None
@@ -99,8 +127,21 @@ class Scope:
         return load(buffer, (self.lane,))
 
 
+def powers(count: int) -> list[tuple[int, int]]:
+    """``count`` elements as vectors ``(start, width)`` whose widths are powers of two."""
+    found, start = [], 0
+    while start < count:
+        width = 1 << ((count - start).bit_length() - 1)
+        found.append((start, width))
+        start += width
+    return found
+
+
 def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -> Stmt | None:
-    """A loop in vectors of ``width`` elements, and one shorter vector for the rest."""
+    """A loop in vectors of ``width`` elements, and shorter vectors for the rest.
+
+    All widths are powers of two: LLVM does not keep other vectors in registers.
+    """
     full, rest = divmod(extent, width)
 
     def vector(start: Expr, count: int) -> Stmt | None:
@@ -117,7 +158,7 @@ def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -
     return sequence(
         [
             loop(full, lambda i: vector(i * width, width), "i"),
-            vector(index(full * width), rest) if rest else None,
+            *(vector(index(full * width + at), count) for at, count in powers(rest)),
         ]
     )
 

@@ -14,6 +14,7 @@ from rnndsl.backends.errors_tvm import (
     UnknownDtype,
     UnknownTarget,
 )
+from rnndsl.backends.tvm.machine import Machine, machine_with
 from rnndsl.diagnostics import RnndslError
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def resolve_target(target: str) -> str:
     if name not in map(str, known):
         raise RnndslError(UnknownTarget(None, target))
     return str(name)
+
+
+def machine_of(target: str = "native") -> Machine:
+    """What kernels for a target are tuned to.  RnndslError (E0506)."""
+    tvm = require_tvm()
+    found = tvm.target.Target({"kind": "llvm", "mcpu": resolve_target(target)})
+    features = tvm.target.codegen.llvm_get_cpu_features(found)
+    return machine_with(frozenset(map(str, features)))
 
 
 def compile_kernels(kernels: Iterable[Kernel], target: str = "native") -> Any:

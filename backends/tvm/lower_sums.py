@@ -1,0 +1,81 @@
+"""Contractions that also sum over batch and time: the gradients of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tvm import tirx
+
+from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.lower_contract import letter_sizes
+from rnndsl.backends.tvm.lower_loops import Site
+from rnndsl.backends.tvm.lower_product import Product, product
+from rnndsl.backends.tvm.lower_views import Indices
+from rnndsl.backends.tvm.tir import Expr, Stmt
+from rnndsl.compiler.op_types import parse_spec
+
+# Rows summed before a tile of results goes back to memory: what they read stays in the cache.
+_CHUNK = 256
+
+
+def summed(site: Site) -> Stmt | None:
+    """Products summed over the rows too, added to what the result holds.
+
+    One axis of the result runs along the lanes of a tile, another along its rows.
+    """
+    left, right, out = parse_spec(site.attrs["spec"])
+    sizes = letter_sizes(site)
+    over = "".join(dict.fromkeys(k for k in left + right if k not in out))
+    lane = _lane(left, right, out)
+    beside = right if lane in left else left
+    along = next((k for k in reversed(out) if k != lane and k in beside), "")
+    outer = [k for k in out if k not in (lane, along)]
+    size = sizes[lane] if lane else 1
+    tile = site.machine.tile(site.dtype, size)
+
+    def chunk(number: Expr) -> Stmt | None:
+        first = number * _CHUNK
+        count, counted = tir.bind("count", tirx.min(tir.index(_CHUNK), site.rows - first), "int64")
+
+        def terms(body: Callable[[Indices], Stmt | None]) -> Stmt | None:
+            return tir.nest([count, *(sizes[k] for k in over)], body, "tklmn")
+
+        def at(row: Expr, place: Indices, column: Expr) -> dict[str, Expr]:
+            return {**dict(zip(outer, place, strict=True)), along: row, lane: column}
+
+        def term(row: Expr, place: Indices, tiles: Expr, folded: Indices, v: Expr) -> Expr:
+            known = at(row, place, tiles * tile + v)
+            known |= dict(zip(over, folded[1:], strict=True))
+            one, other = (
+                read(first + folded[0], tuple(known[k] for k in letters))
+                for read, letters in zip(site.reads, (left, right), strict=True)
+            )
+            return one * other
+
+        def write(row: Expr, place: Indices, value: Expr) -> Stmt:
+            known = at(row, place[:-1], place[-1])
+            where = tuple(known[k] for k in out)
+            zero = tir.index(0)
+            return site.write(zero, where, site.current(zero, where) + value)
+
+        found = Product(
+            sizes[along] if along else 1,
+            tuple(sizes[k] for k in outer),
+            size,
+            terms,
+            term,
+            write,
+            tile,
+            site.zero(),
+        )
+        return tir.sequence([counted, product(found, site.machine.sum_rows, 1)])
+
+    return tir.loop(tirx.floordiv(site.rows + (_CHUNK - 1), tir.index(_CHUNK)), chunk, "chunk")
+
+
+def _lane(left: str, right: str, out: str) -> str:
+    """The result axis along which an operand's neighbours lie side by side, if there is one."""
+    ends = [letters[-1] for letters in (right, left) if letters and letters[-1] in out]
+    if out and out[-1] in ends:
+        return out[-1]
+    return next((k for k in ends if (k in left) != (k in right)), out[-1] if out else "")
