@@ -9,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from math import prod
 
 import torch
 from torch import Tensor
 
 from rnndsl.backends.torch.derivative import Place, ProgramDerivative
+from rnndsl.backends.torch.memory import state_places
 from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import SequenceProgram
-from rnndsl.compiler.ir import LeafRole, Node, ResultRole
-from rnndsl.compiler.memory import Costs, MemoryPlan
+from rnndsl.compiler.memory import MemoryPlan
 
 Tensors = Sequence[Tensor]
 Gradients = tuple[Tensors, Tensors, Tensors]  # of inputs, of states, sums
@@ -29,52 +28,6 @@ Forward = Callable[
 # Back through a block: its inputs, the states before it, its outputs and saved streams, the
 # cotangents of its outputs, and those of the states after it by position.
 Backward = Callable[[Tensors, Tensors, Tensors, Sequence[Tensor | None], Tensors], Gradients]
-
-
-def state_places(program: SequenceProgram, derivative: ProgramDerivative) -> list[Place | None]:
-    """For each state the output or input that holds it after every step, or None."""
-    graph = derivative.forward
-    outputs = graph.results_of(ResultRole.OUTPUT)[: len(program.outputs)]
-    held = {r.value: Place("output", index) for index, r in reversed(list(enumerate(outputs)))}
-    inputs = list(program.inputs)
-    places: list[Place | None] = []
-    for result in graph.results_of(ResultRole.STATE):
-        found = graph.definition(result.value)
-        if not isinstance(found, Node) and found.role is LeafRole.INPUT:
-            places.append(Place("input", inputs.index(found.name)))
-        else:
-            places.append(held.get(result.value))
-    return places
-
-
-def program_costs(
-    program: SequenceProgram, derivative: ProgramDerivative, batch: int, itemsize: int
-) -> Costs:
-    """The bytes that one step saves, and those of the states between two steps."""
-    places = state_places(program, derivative)
-    unheld = [k for k, place in zip(program.states.values(), places, strict=True) if not place]
-    step, state = (
-        sum(prod(kind.sizes) for kind in kinds) * batch * itemsize
-        for kinds in (derivative.kept, unheld)
-    )
-    return Costs(step, state)
-
-
-def kept_shapes(
-    program: SequenceProgram, derivative: ProgramDerivative, plan: MemoryPlan, batch: int
-) -> list[tuple[int, ...]]:
-    """The shapes of what :meth:`BlockRun.run` keeps."""
-    places = state_places(program, derivative)
-    states = [
-        (batch, *kind.sizes)
-        for kind, place in zip(program.states.values(), places, strict=True)
-        if place is None
-    ]
-    shapes = [*states * len(plan.boundaries)]
-    for block in range(plan.blocks - plan.held, plan.blocks):
-        steps = min(plan.block, plan.steps - block * plan.block)
-        shapes += [(steps, batch, *kind.sizes) for kind in derivative.kept]
-    return shapes
 
 
 @dataclass

@@ -9,15 +9,13 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.backends import compile_plan, compile_shared
-from rnndsl.backends.torch.blocks import BlockRun, Gradients, kept_shapes, program_costs
+from rnndsl.backends.torch.blocks import BlockRun, Gradients
 from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
-from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
 from rnndsl.compiler.ir import Graph, LeafRole
-from rnndsl.compiler.memory import BudgetTooSmallError, MemoryPlan, plan_memory
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.split import split
 
@@ -104,7 +102,7 @@ class Runner:
         trainer = self._trainer(needs)
         values = self._prepared(inputs, params)
         start = self._start(inputs, states, values)
-        run = self._block_run(trainer, inputs, start, values, needs)
+        run = self._block_run(trainer, inputs, start, values)
         if run is not None:
             parts = run.run()
             return own([t for part in parts for t in part], [*inputs, *states, *params])
@@ -115,30 +113,7 @@ class Runner:
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         """The shapes of what :meth:`run_saving` returns after the final states."""
-        derivative = self.derivative(needs)
-        time, batch = inputs[0].shape[:2]
-        plan = self.memory_plan(inputs, needs)
-        if plan is None:
-            return [(time, batch, *kind.sizes) for kind in derivative.kept]
-        return kept_shapes(self.program, derivative, plan, batch)
-
-    def memory_plan(self, inputs: Tensors, needs: Sequence[bool]) -> MemoryPlan | None:
-        """What is held and what is run again for such inputs; None without a budget.
-
-        LayerInputError if the budget is too small for them.
-        """
-        budget = self.program.memory_budget
-        if budget is None:
-            return None
-        # Sizes are numbers here: a plan for every length there may be would be no plan.
-        time, batch = (int(size) for size in inputs[0].shape[:2])
-        itemsize = inputs[0].element_size()
-        try:
-            costs = program_costs(self.program, self.derivative(needs), batch, itemsize)
-            return plan_memory(costs, time, budget)
-        except BudgetTooSmallError as error:
-            problem = catalogue.BudgetTooSmall(None, budget, time, batch, error.least)
-            raise LayerInputError(problem) from None
+        return kept_shapes(self.program, self.derivative(needs), inputs)
 
     def _block_run(
         self,
@@ -146,9 +121,8 @@ class Runner:
         inputs: Tensors,
         start: tuple[Tensor, ...],
         values: dict[str, Tensor],
-        needs: Sequence[bool],
     ) -> BlockRun | None:
-        plan = self.memory_plan(inputs, needs)
+        plan = memory_plan(self.program, trainer.derivative, inputs)
         if plan is None:
             return None
         shared, found = self._shared(values), trainer.derivative
@@ -203,7 +177,7 @@ class Runner:
             for kind, given in zip(self.program.states.values(), cotangents[count:], strict=True)
         ]
         back = partial(self._back, trainer, values)
-        run = self._block_run(trainer, inputs, start, values, needs)
+        run = self._block_run(trainer, inputs, start, values)
         if run is None:
             found_gradients = back(inputs, start, kept, cotangents[:count], carried)
         else:

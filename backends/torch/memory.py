@@ -1,0 +1,91 @@
+"""What a program keeps for its backward pass: bytes, the plan over time, shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from torch import Tensor
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.derivative import Place, ProgramDerivative
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.compiler.ir import LeafRole, Node, ResultRole
+from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
+
+Tensors = Sequence[Tensor]
+
+
+def state_places(program: SequenceProgram, derivative: ProgramDerivative) -> list[Place | None]:
+    """For each state the output or input that holds it after every step, or None."""
+    graph = derivative.forward
+    outputs = graph.results_of(ResultRole.OUTPUT)[: len(program.outputs)]
+    held = {r.value: Place("output", index) for index, r in reversed(list(enumerate(outputs)))}
+    inputs = list(program.inputs)
+    places: list[Place | None] = []
+    for result in graph.results_of(ResultRole.STATE):
+        found = graph.definition(result.value)
+        if not isinstance(found, Node) and found.role is LeafRole.INPUT:
+            places.append(Place("input", inputs.index(found.name)))
+        else:
+            places.append(held.get(result.value))
+    return places
+
+
+def program_costs(
+    program: SequenceProgram, derivative: ProgramDerivative, batch: int, itemsize: int
+) -> Costs:
+    """The bytes that one step saves, and those of the states between two steps."""
+    places = state_places(program, derivative)
+    unheld = [k for k, place in zip(program.states.values(), places, strict=True) if not place]
+    step, state = (
+        sum(prod(kind.sizes) for kind in kinds) * batch * itemsize
+        for kinds in (derivative.kept, unheld)
+    )
+    return Costs(step, state)
+
+
+def memory_plan(
+    program: SequenceProgram, derivative: ProgramDerivative, inputs: Tensors
+) -> MemoryPlan | None:
+    """What is held and what is run again for such inputs; None without a budget.
+
+    LayerInputError if the budget is too small for them.
+    """
+    budget = program.memory_budget
+    if budget is None:
+        return None
+    # Sizes are numbers here: a plan for every length that there may be would be no plan.
+    time, batch = (int(size) for size in inputs[0].shape[:2])
+    costs = program_costs(program, derivative, batch, inputs[0].element_size())
+    try:
+        return plan_memory(costs, time, budget)
+    except BudgetTooSmallError as error:
+        problem = catalogue.BudgetTooSmall(None, budget, time, batch, error.least)
+        raise LayerInputError(problem) from None
+
+
+def kept_shapes(
+    program: SequenceProgram, derivative: ProgramDerivative, inputs: Tensors
+) -> list[tuple[int, ...]]:
+    """The shapes of what the forward pass keeps besides its outputs, in order.
+
+    Without a budget these are the saved streams; under one, the states at boundaries and then
+    the saved streams of the blocks that are held.
+    """
+    time, batch = inputs[0].shape[:2]
+    plan = memory_plan(program, derivative, inputs)
+    if plan is None:
+        return [(time, batch, *kind.sizes) for kind in derivative.kept]
+    places = state_places(program, derivative)
+    states = [
+        (batch, *kind.sizes)
+        for kind, place in zip(program.states.values(), places, strict=True)
+        if place is None
+    ]
+    shapes = [*states * len(plan.boundaries)]
+    for block in range(plan.blocks - plan.held, plan.blocks):
+        steps = min(plan.block, plan.steps - block * plan.block)
+        shapes += [(steps, batch, *kind.sizes) for kind in derivative.kept]
+    return shapes
