@@ -43,6 +43,7 @@ COMMANDS = (
     ),
     Command("train", "train a language model on text", "rnndsl.training.command"),
     Command("generate", "sample text from a trained model", "rnndsl.training.generate_command"),
+    Command("bench", "measure a cell beside its peers", "rnndsl.bench.command"),
     Command("search", "search a space of cells", "rnndsl.search.command"),
 )
 

@@ -57,7 +57,7 @@ def test_import_is_light_and_not_literal() -> None:
 
 def test_heavy_libraries_are_imported_in_their_own_rooms_only() -> None:
     rooms = {
-        "torch": ("backends/torch", "rnndsl/training"),
+        "torch": ("backends/torch", "rnndsl/bench", "rnndsl/training"),
         "tvm": ("backends/tvm",),
         "tvm_ffi": ("backends/tvm",),
         "optuna": ("search",),

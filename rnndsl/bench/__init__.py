@@ -1,0 +1,1 @@
+"""``rnndsl bench``: a cell of ours beside its peers, on the same weights, in one process."""

@@ -1,0 +1,52 @@
+"""Our own layers as subjects."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import torch
+
+from rnndsl.backends.torch.module import Layer
+from rnndsl.bench.problem import Problem, make_layer
+from rnndsl.bench.subject import OnTorch, Subject, on_torch
+
+
+def prepare_torch(problem: Problem) -> Subject:
+    """The PyTorch backend."""
+    return _prepare(problem, problem.layer)
+
+
+def prepare_tvm(problem: Problem) -> Subject:
+    """The TVM backend, on the same weights.  TVM is imported here: that is no compile time."""
+    import_module("rnndsl.backends.tvm.lower_kernel")
+    made = make_layer(problem.cell, problem.shape, problem.numbers, "tvm")
+    with torch.no_grad():
+        for name, value in problem.params.items():
+            made.first.tensor(name).copy_(value)
+    return _prepare(problem, made)
+
+
+def _prepare(problem: Problem, layer: Layer) -> Subject:
+    names = list(problem.inputs)
+    main, others = names[0], names[1:]
+    params = {spec.name: layer.first.tensor(spec.name) for spec in layer.first.specs}
+    leaves = {**problem.inputs, **{name: params[name] for name in problem.trained}}
+
+    def sequence() -> Any:
+        x = problem.inputs
+        y, state = layer(x[main], **{name: x[name] for name in others})
+        return y, [s[0] for s in _listed(state)]
+
+    def stream() -> Any:
+        outputs, state = [], None
+        for x in problem.steps:
+            y, state = layer.step(x[main], state, **{name: x[name] for name in others})
+            outputs.append(y)
+        return outputs, [s[0] for s in _listed(state)]
+
+    return on_torch(problem, OnTorch(stream if problem.mode == "stream" else sequence, leaves))
+
+
+def _listed(state: Any) -> list[Any]:
+    return [state] if isinstance(state, torch.Tensor) else list(state)

@@ -1,0 +1,131 @@
+"""Measure one problem: prepare everyone, compare, warm up, take turns, sum up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rnndsl.bench.agreement import check_agreement
+from rnndsl.bench.eager import reference
+from rnndsl.bench.machine import Rates
+from rnndsl.bench.memory import peak_growth
+from rnndsl.bench.peers import Peer
+from rnndsl.bench.problem import Problem
+from rnndsl.bench.report import Case, Entry, ratios
+from rnndsl.bench.subject import PeerFailed, Subject
+from rnndsl.bench.timing import summary, take_turns, timed
+from rnndsl.bench.work import Work, work_of
+from rnndsl.diagnostics import RnndslError
+from rnndsl.errors_bench import NothingToMeasure
+from rnndsl.training.interrupt import deferred_interrupt
+
+Tell = Callable[[str], None]  # is told what is going on, for a status line
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A subject whose results were right; what its first call took, and its peak memory."""
+
+    subject: Subject
+    first_seconds: float
+    error: float
+    peak_bytes: int | None
+
+
+def measure(
+    problem: Problem,
+    peers: Sequence[Peer],
+    rates: Rates,
+    seconds: float,
+    tell: Tell,
+) -> tuple[Case, bool]:
+    """The case of a problem, and whether Ctrl-C ended its timing early.
+
+    RnndslError (E0903) when a peer's results differ from the cell's, (E0905) when nobody can
+    take part.
+    """
+    ready, missing = _prepare(problem, peers, tell)
+    if not ready:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise RnndslError(NothingToMeasure(None, str(problem), reasons))
+    tell(f"{problem}: timing {', '.join(ready)}")
+    runs = {name: found.subject.run for name, found in ready.items()}
+    with deferred_interrupt(True) as interrupt:
+        samples = take_turns(runs, seconds, lambda: interrupt.requested)
+    if not any(samples.values()):
+        raise KeyboardInterrupt
+    for name in [name for name, found in samples.items() if not found]:
+        missing[name] = "interrupted before its first turn"
+        del samples[name], ready[name]
+    ours = {peer.name: peer.ours for peer in peers}
+    entries = _entries(problem, ready, samples, ours, work_of(problem), rates)
+    return _case(problem, entries, missing), interrupt.requested
+
+
+def _prepare(
+    problem: Problem, peers: Sequence[Peer], tell: Tell
+) -> tuple[dict[str, _Ready], dict[str, str]]:
+    """Everyone who can run, after a first call that was compared; and why others cannot."""
+    ready: dict[str, _Ready] = {}
+    missing = {peer.name: reason for peer in peers if (reason := peer.missing(problem))}
+    tell(f"{problem}: the reference")
+    expected = reference(problem)
+    for peer in peers:
+        if peer.name in missing:
+            continue
+        tell(f"{problem}: preparing {peer.name}")
+        subject = peer.subject(problem)
+        try:
+            result, first = timed(subject.run)
+        except PeerFailed as error:
+            missing[peer.name] = str(error)
+            continue
+        distance = check_agreement(problem, peer.name, subject.read(result), expected)
+        del result
+        subject.run()  # warm
+        ready[peer.name] = _Ready(subject, first, distance, peak_growth(subject.run))
+    return ready, missing
+
+
+def _entries(
+    problem: Problem,
+    ready: dict[str, _Ready],
+    samples: dict[str, list[float]],
+    ours: dict[str, bool],
+    work: Work,
+    rates: Rates,
+) -> tuple[Entry, ...]:
+    calls = problem.shape.steps if problem.mode == "stream" else 1
+    times = {name: summary(found, calls) for name, found in samples.items()}
+    versus = ratios({name: time.median for name, time in times.items()}, ours)
+    least = work.least_seconds(rates)
+    return tuple(
+        Entry(
+            name=name,
+            ours=ours[name],
+            time=time,
+            ratios=versus[name],
+            flops_per_second=work.flops / time.median,
+            matrix_share=work.flops / time.median / rates.flops,
+            roofline_share=least / time.median,
+            peak_bytes=ready[name].peak_bytes,
+            compile_seconds=max(0.0, ready[name].first_seconds - time.median * calls),
+            error=ready[name].error,
+        )
+        for name, time in times.items()
+    )
+
+
+def _case(problem: Problem, entries: tuple[Entry, ...], missing: dict[str, str]) -> Case:
+    shape, work = problem.shape, work_of(problem)
+    sizes = {"T": shape.steps, "B": shape.batch, "D": shape.input, "H": shape.hidden}
+    return Case(
+        cell=problem.cell.name,
+        mode=problem.mode,
+        shape=sizes,
+        numbers=dict(problem.numbers),
+        flops=work.flops,
+        bytes=work.bytes,
+        entries=entries,
+        missing=missing,
+    )

@@ -1,0 +1,21 @@
+"""A benchmark that takes no time: tiny shapes, and hardly a look at the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from rnndsl.bench import machine
+
+
+@pytest.fixture(autouse=True)
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(machine, "MATRIX", 32)
+    monkeypatch.setattr(machine, "STREAM", 1024)
+    monkeypatch.setattr(machine, "SECONDS", 0.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

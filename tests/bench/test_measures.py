@@ -1,0 +1,101 @@
+"""What is counted and how turns are taken; nothing here depends on how fast anything is."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnndsl.bench import memory
+from rnndsl.bench.cases import Shape
+from rnndsl.bench.problem import make_problem
+from rnndsl.bench.report import ratios
+from rnndsl.bench.table import seconds_text
+from rnndsl.bench.timing import MAX_ROUNDS, MIN_ROUNDS, summary, take_turns
+from rnndsl.bench.work import graph_flops, work_of
+from rnndsl.cell import load
+
+
+def lstm_flops(d: int, h: int) -> int:
+    """Four products with x and four with h; 8 sums, 4 smooth functions and 4 more per unit."""
+    products = 2 * 4 * h * (d + h)
+    elementwise = 2 * 4 * h + 5 * 10 * h + 4 * h
+    return products + elementwise
+
+
+@pytest.mark.parametrize("shape", [Shape(7, 3, 5, 6), Shape(2, 1, 8, 4)])
+def test_the_operations_of_an_lstm_are_those_of_its_formula(shape: Shape) -> None:
+    each = lstm_flops(shape.input, shape.hidden)
+    infer = make_problem(load("lstm"), shape, "infer", {})
+    assert graph_flops(infer.program.step) == each
+    assert work_of(infer).flops == each * shape.steps * shape.batch
+    assert work_of(make_problem(load("lstm"), shape, "stream", {})).flops == each * shape.batch
+
+
+def test_training_multiplies_three_times_as_much() -> None:
+    shape = Shape(3, 2, 64, 64)
+    products = 2 * 4 * 64 * 128 * shape.steps * shape.batch
+    flops = work_of(make_problem(load("lstm"), shape, "train", {})).flops
+    assert 3 * products < flops < 3.5 * products
+
+
+def test_bytes_are_what_enters_and_leaves_once() -> None:
+    shape = Shape(7, 3, 5, 6)
+    floats = 7 * 3 * 5 + 7 * 3 * 6 + 4 * 6 * (5 + 6 + 1) + 2 * 2 * 3 * 6
+    assert work_of(make_problem(load("lstm"), shape, "infer", {})).bytes == 4 * floats
+
+
+def test_turns_are_taken_in_rotation_until_the_time_is_up() -> None:
+    calls: list[str] = []
+    ticks = itertools.count()
+    runs = {name: (lambda name=name: calls.append(name)) for name in "abc"}
+    found = take_turns(runs, 100, clock=lambda: float(next(ticks)))
+    assert "".join(calls[:9]) == "abcbcacab"
+    assert {len(samples) for samples in found.values()} == {len(calls) // 3}
+    assert MIN_ROUNDS <= len(calls) // 3 < MAX_ROUNDS
+
+
+def test_there_are_enough_rounds_however_little_time_there_is() -> None:
+    found = take_turns({"a": lambda: None}, 1e-12)
+    assert len(found["a"]) == MIN_ROUNDS
+
+
+def test_a_request_to_stop_is_heard_between_calls() -> None:
+    calls: list[str] = []
+    runs = {name: (lambda name=name: calls.append(name)) for name in "ab"}
+    found = take_turns(runs, 100, stop=lambda: len(calls) == 3)
+    assert {name: len(samples) for name, samples in found.items()} == {"a": 1, "b": 2}
+
+
+def test_a_summary_has_the_median_and_the_quartiles_of_a_step() -> None:
+    found = summary([4.0, 2.0, 6.0, 8.0, 10.0], calls=2)
+    assert (found.lower, found.median, found.upper, found.fastest) == (2.0, 3.0, 4.0, 1.0)
+    assert summary([3.0]).median == 3.0
+
+
+def test_ratios_are_peer_by_ours() -> None:
+    found = ratios({"torch": 2.0, "tvm": 1.0, "nn": 4.0}, {"torch": True, "tvm": True, "nn": False})
+    assert found == {
+        "torch": {"tvm": 2.0},
+        "tvm": {"torch": 0.5},
+        "nn": {"torch": 2.0, "tvm": 4.0},
+    }
+
+
+def test_memory_is_seen_whoever_allocates_it() -> None:
+    grown = memory.peak_growth(lambda: np.ones(2**23))
+    if grown is None:
+        pytest.skip("this system does not tell the peak of resident memory")
+    assert 0.9 * 2**26 < grown < 1.5 * 2**26
+
+
+def test_unknown_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_REFS", Path("/nonexistent/clear_refs"))
+    assert memory.peak_growth(lambda: None) is None
+
+
+def test_seconds_are_written_with_three_digits() -> None:
+    written = [seconds_text(s) for s in (12.3456, 0.0102, 0.000256, 0.0000001)]
+    assert written == ["12.3 s", "10.2 ms", "256 us", "0.10 us"]
