@@ -492,7 +492,9 @@ def test_the_grammar_has_no_conflicts(caplog: pytest.LogCaptureFixture) -> None:
             Lark(grammar, start=start, parser="lalr", debug=True)
         return [r.message for r in caplog.records if "conflict" in r.message.lower()]
 
-    text = Path(rnndsl.parsing.parser.__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    text = (
+        Path(rnndsl.parsing.parser.__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    )
     handlers, level = list(logger.handlers), logger.level
     logger.propagate = True
     try:
