@@ -176,6 +176,7 @@ def test_the_list_of_cells_is_that_of_the_library(capsys: pytest.CaptureFixture[
     rows = capsys.readouterr().out.splitlines()[1:]
     assert [row.split()[0] for row in rows] == list(list_cells())
     assert "LSTM(D, H)" in next(row for row in rows if row.startswith("lstm "))
+    assert all(row.endswith(".") for row in rows)  # whole sentences
 
 
 def test_tables_leave_no_blanks_at_line_ends() -> None:

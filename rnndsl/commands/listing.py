@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -69,11 +70,14 @@ def _cells() -> Rows:
 
 
 def _cell_columns(text: str, name: str) -> tuple[str, str]:
-    """The header of the library cell in a file, and what its first comment says."""
+    """The header of the library cell in a file, and its first comment's first sentence."""
     lines = text.splitlines()
-    comment = next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+    # The prose of the first comment; its equations are indented.
+    prose = takewhile(lambda line: re.match(r"# ?\S", line), (x for x in lines if x[:1] == "#"))
+    comments = " ".join(line.lstrip("# ") for line in prose)
+    sentence = re.split(r"(?<=\.) +(?=[A-Z])", comments, maxsplit=1)[0]  # not after `et al.`
     headers = [line[5:].rstrip(":") for line in lines if line.startswith("cell ")]
-    return headers[-1] if headers else name, comment
+    return headers[-1] if headers else name, sentence
 
 
 def _passes() -> Rows:
