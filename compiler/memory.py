@@ -12,7 +12,6 @@ blocks with the same arithmetic, and the gradients of all plans are equal, bit b
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,11 +19,6 @@ from rnndsl.compiler.memory_levels import cheapest_levels
 
 _SHORTEST = 16  # steps: a run of a block costs a few calls, whatever its length
 _MOST_BLOCKS = 256  # planning takes time cubic in the number of blocks
-_UNITS = {"": 1, "B": 1} | {
-    f"{prefix}{suffix}": base**power
-    for suffix, base in (("B", 1000), ("iB", 1024))
-    for power, prefix in enumerate(("k" if suffix == "B" else "K", "M", "G", "T"), start=1)
-}
 
 
 class BudgetTooSmallError(ValueError):
@@ -97,14 +91,6 @@ class MemoryPlan:
         if not self.moves:
             return "none"
         return "blocks" if all(move.back for move in self.moves) else "levels"
-
-
-def parse_bytes(text: str) -> int:
-    """``64MiB``, ``1.5 GB`` or ``4096`` as bytes; ValueError for anything else."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if found is None or found[2] not in _UNITS:
-        raise ValueError(f"{text!r} is no number of bytes, such as 64MiB")
-    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def block_steps(steps: int) -> int:

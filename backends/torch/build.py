@@ -15,9 +15,9 @@ from rnndsl.backends.torch.errors import LayerOptionError
 from rnndsl.backends.torch.module import Layer, Options
 from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
 from rnndsl.cell import Cell, load
+from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
-from rnndsl.compiler.memory import parse_bytes
 
 
 def layer(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.training.errors import BadSetting, training_error
 from rnndsl.training.vocabulary import LEVELS, Level
 
@@ -80,6 +81,7 @@ class TrainConfig:
     device: str = "cpu"
     threads: int | None = None
     backend: str = "auto"
+    memory_budget: str | None = None  # bytes of saved values in the backward pass of a layer
     run_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ FREE_ON_RESUME = frozenset(
         "threads",
         "device",
         "backend",
+        "memory_budget",
         "run_dir",
         "data",  # the fingerprint of the tokens is compared instead
         "cell",  # the text of the cell is compared instead
@@ -163,10 +166,19 @@ def check_config(config: TrainConfig) -> None:
     _require(config, "final_lr", 0 <= config.final_lr <= 1, "between 0 and 1")
     for name, choices in _CHOICES.items():
         _require(config, name, getattr(config, name) in choices, f"one of {', '.join(choices)}")
+    wanted = "a number of bytes, such as 64MiB"
+    _require(config, "memory_budget", _is_byte_count(config.memory_budget), wanted)
     if config.epochs is None and config.steps is None and config.seconds is None:
         raise training_error(
             BadSetting(name="epochs", value="None", wanted="set, or steps or seconds with it")
         )
+
+
+def _is_byte_count(text: str | None) -> bool:
+    try:
+        return text is None or parse_bytes(text) > 0
+    except ValueError:
+        return False
 
 
 def _is_number(config: TrainConfig, name: str) -> bool:

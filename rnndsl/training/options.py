@@ -92,6 +92,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("threads", int, "threads of the CPU"),
             Option("device", str, "cpu, or cuda"),
             Option("backend", str, "of the compiler"),
+            Option("memory-budget", str, "bytes that a layer's backward pass may hold: 64MiB"),
         ),
     ),
 )

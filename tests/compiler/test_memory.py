@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.memory import (
     BudgetTooSmallError,
     Costs,
     MemoryPlan,
     block_steps,
-    parse_bytes,
     plan_memory,
 )
 

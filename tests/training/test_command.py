@@ -91,6 +91,17 @@ def test_resume_keeps_its_settings_and_may_go_on_longer(
     assert "hidden was 8, now 9" in capsys.readouterr().err
 
 
+def test_memory_budgets_give_equal_weights(text_file: Path, tmp_path: Path) -> None:
+    found = []
+    for budget in ("51kB", "1GB"):  # all that is saved takes 53 kB
+        folder = tmp_path / budget
+        words = ("--data", text_file, "--out", folder, "--steps", 3, "--memory-budget", budget)
+        assert run("train", "lstm", *words, "--dtype", "float64", *SMALL) == 0
+        assert json.loads((folder / "config.json").read_text())["memory_budget"] == budget
+        found.append(load_checkpoint(folder / "last.pt")["model"])
+    assert all(found[0][name].equal(found[1][name]) for name in found[0])
+
+
 def test_cell_file_with_its_own_numbers_is_trained(
     text_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,6 +133,8 @@ def test_cell_file_with_its_own_numbers_is_trained(
         (["train", "lstm", "--data", "nowhere.txt"], "E0701"),
         (["train", "lstmm"], "lstm"),
         (["train", "lstm", "--lr", "-1"], "`lr` cannot be -1.0"),
+        (["train", "lstm", "--memory-budget", "some"], "a number of bytes, such as 64MiB"),
+        (["train", "lstm", "--memory-budget", "1kB", *SMALL], "E0423"),
         (["train", "--resume", "nowhere"], "E0709"),
         (["generate", "nowhere"], "E0709"),
     ],
