@@ -122,3 +122,14 @@ class OptunaMissing(Diagnostic):
     code = "E0612"
     title = "searching needs Optuna, which is not installed"
     help = "run `pip install rnndsl[search]`"
+
+
+@dataclass(frozen=True)
+class NoSuchSpace(Diagnostic):
+    code = "E0613"
+    title = "there is no space `{name}`"
+    note = "there are {known}; or name a .rnn file"
+    help = "did you mean `{suggestion}`?"
+    name: str
+    known: str
+    suggestion: str = ""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rnndsl.cell import Cell
-from rnndsl.diagnostics import RnndslError
+from rnndsl.diagnostics import RnndslError, did_you_mean
 from rnndsl.formatting.formatter import format_file
 from rnndsl.loading import cells_of
 from rnndsl.parsing.reading import read_source
-from rnndsl.search.errors import NoSpace, SpaceWithoutHoles, UnknownSpace
+from rnndsl.search.errors import NoSpace, NoSuchSpace, SpaceWithoutHoles, UnknownSpace
 from rnndsl.search.holes import HoleReader
 from rnndsl.search.space import Space
 from rnndsl.source import Source
@@ -34,6 +34,9 @@ def load_space(place: str | Path) -> Space:
         return _load(SPACES / f"{text}.rnn", None)
     if colon and path.endswith(".rnn"):
         return _load(Path(path), name)
+    if not text.endswith(".rnn") and not Path(text).exists():
+        close = did_you_mean(text, list_spaces())
+        raise RnndslError(NoSuchSpace(None, text, ", ".join(list_spaces()), close))
     return _load(Path(text), None)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rnndsl.diagnostics import RnndslError, all_errors
 from rnndsl.explain import PAGES, explain
-from rnndsl.search.reading import read_space
+from rnndsl.search.reading import load_space, read_space
 
 CODES = sorted(code for code in all_errors() if code.startswith("E06"))
 IN_SPACES = ("E0601", "E0603", "E0604", "E0605", "E0606")
@@ -33,3 +33,9 @@ def test_the_wrong_program_makes_the_mistake_and_the_right_one_none(code: str) -
         read_space(program(code, "Wrong"))
     assert [d.code for d in caught.value.diagnostics] == [code]
     assert read_space(program(code, "Right")).roots
+
+
+def test_a_misspelt_space_is_told_the_right_one() -> None:
+    with pytest.raises(RnndslError, match="did you mean `gated`") as caught:
+        load_space("gatde")
+    assert [d.code for d in caught.value.diagnostics] == ["E0613"]
