@@ -16,7 +16,7 @@ import rnndsl
 
 MATRIX = 2048  # rows and columns of the product whose rate is measured
 STREAM = 64 * 2**20  # floats that are copied to measure memory bandwidth: beyond every cache
-SECONDS = 0.5  # spent on each
+SECONDS = 0.3  # spent on each
 _PACKAGES = {
     "torch": "torch",
     "tvm": "apache-tvm",
@@ -33,6 +33,14 @@ class Rates:
 
     flops: float
     bytes: float
+
+    def best(self, other: Rates) -> Rates:
+        """The higher of each: other work on the machine only ever lowers a rate."""
+        return Rates(max(self.flops, other.flops), max(self.bytes, other.bytes))
+
+    def least_seconds(self, flops: int, size: int) -> float:
+        """The roofline: what takes so many operations and bytes takes no less than this."""
+        return max(flops / self.flops, size / self.bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,7 @@ def load() -> float | None:
 
 
 def measure_rates() -> Rates:
-    """The best of what a large matrix product and a large copy reach in half a second each."""
+    """The best of what a large matrix product and a large copy reach in a moment each."""
     a, b = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
     product = torch.empty(MATRIX, MATRIX)
     source, target = torch.zeros(STREAM), torch.empty(STREAM)

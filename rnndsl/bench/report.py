@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rnndsl.atomic import write_text_atomically
+from rnndsl.bench.machine import Rates
 from rnndsl.bench.memory import MEASURED
 from rnndsl.bench.timing import Timing
 
@@ -22,7 +24,7 @@ class Entry:
     ``time`` is in seconds of a call (of a step when streaming), ``ratios`` are this time by
     that of each of ours.  ``compile_seconds`` is what the first call took beyond a later one.
     ``matrix_share`` is the rate by that of a large matrix product, ``roofline_share`` the
-    least possible time by the measured one.  ``error`` is the largest difference from the
+    least possible time by the measured one (see :func:`under`).  ``error`` is the largest difference from the
     float64 result, in parts of what is allowed.
     """
 
@@ -31,11 +33,11 @@ class Entry:
     time: Timing
     ratios: dict[str, float]
     flops_per_second: float
-    matrix_share: float
-    roofline_share: float
     peak_bytes: int | None
     compile_seconds: float
     error: float
+    matrix_share: float = math.nan
+    roofline_share: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,29 @@ class Report:
     cases: tuple[Case, ...] = ()
     interrupted: bool = False
 
-    def with_case(self, case: Case, load: float | None) -> Report:
-        return replace(self, cases=(*self.cases, case), load={**self.load, "after": load})
+    def with_case(self, case: Case, rates: Rates, load: float | None) -> Report:
+        """With one more case; the shares of all become those of the best rates so far."""
+        best = Rates(**self.rates).best(rates)
+        return replace(
+            self,
+            cases=tuple(under(found, best) for found in (*self.cases, case)),
+            rates=asdict(best),
+            load={**self.load, "after": load},
+        )
+
+
+def under(case: Case, rates: Rates) -> Case:
+    """The case with the shares of a machine of these rates."""
+    least = rates.least_seconds(case.flops, case.bytes)
+    entries = (
+        replace(
+            entry,
+            matrix_share=entry.flops_per_second / rates.flops,
+            roofline_share=least / entry.time.median,
+        )
+        for entry in case.entries
+    )
+    return replace(case, entries=tuple(entries))
 
 
 def ratios(times: Mapping[str, float], ours: Mapping[str, bool]) -> dict[str, dict[str, float]]:

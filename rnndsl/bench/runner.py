@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from rnndsl.bench.agreement import check_agreement
 from rnndsl.bench.eager import reference
-from rnndsl.bench.machine import Rates
 from rnndsl.bench.memory import peak_growth
 from rnndsl.bench.peers import Peer
 from rnndsl.bench.problem import Problem
@@ -35,7 +34,6 @@ class _Ready:
 def measure(
     problem: Problem,
     peers: Sequence[Peer],
-    rates: Rates,
     seconds: float,
     tell: Tell,
 ) -> tuple[Case, bool]:
@@ -57,9 +55,9 @@ def measure(
     for name in [name for name, found in samples.items() if not found]:
         missing[name] = "interrupted before its first turn"
         del samples[name], ready[name]
-    ours = {peer.name: peer.ours for peer in peers}
-    entries = _entries(problem, ready, samples, ours, work_of(problem), rates)
-    return _case(problem, entries, missing), interrupt.requested
+    ours, work = {peer.name: peer.ours for peer in peers}, work_of(problem)
+    entries = _entries(problem, ready, samples, ours, work)
+    return _case(problem, work, entries, missing), interrupt.requested
 
 
 def _prepare(
@@ -93,12 +91,10 @@ def _entries(
     samples: dict[str, list[float]],
     ours: dict[str, bool],
     work: Work,
-    rates: Rates,
 ) -> tuple[Entry, ...]:
     calls = problem.shape.steps if problem.mode == "stream" else 1
     times = {name: summary(found, calls) for name, found in samples.items()}
     versus = ratios({name: time.median for name, time in times.items()}, ours)
-    least = work.least_seconds(rates)
     return tuple(
         Entry(
             name=name,
@@ -106,8 +102,6 @@ def _entries(
             time=time,
             ratios=versus[name],
             flops_per_second=work.flops / time.median,
-            matrix_share=work.flops / time.median / rates.flops,
-            roofline_share=least / time.median,
             peak_bytes=ready[name].peak_bytes,
             compile_seconds=max(0.0, ready[name].first_seconds - time.median * calls),
             error=ready[name].error,
@@ -116,8 +110,10 @@ def _entries(
     )
 
 
-def _case(problem: Problem, entries: tuple[Entry, ...], missing: dict[str, str]) -> Case:
-    shape, work = problem.shape, work_of(problem)
+def _case(
+    problem: Problem, work: Work, entries: tuple[Entry, ...], missing: dict[str, str]
+) -> Case:
+    shape = problem.shape
     sizes = {"T": shape.steps, "B": shape.batch, "D": shape.input, "H": shape.hidden}
     return Case(
         cell=problem.cell.name,

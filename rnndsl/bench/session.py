@@ -26,15 +26,15 @@ class Session:
     def run(self, problems: Iterable[Callable[[], Problem]]) -> Report:
         """Measure each problem.  While timing, Ctrl-C ends the case after the present call;
         before that it drops the case.  Either way it ends the run."""
-        self.tell("measuring the machine")
-        before = machine.load()
-        report = Report(self.command, self.started, {}, {}, {"before": before})
+        nothing, load = asdict(machine.Rates(0.0, 0.0)), {"before": machine.load()}
+        here = asdict(machine.describe())
+        report = Report(self.command, self.started, here, nothing, load)
         try:
-            rates = machine.measure_rates()
-            report = replace(report, machine=asdict(machine.describe()), rates=asdict(rates))
             for make in problems:
-                case, interrupted = measure(make(), self.peers, rates, self.seconds, self.tell)
-                report = report.with_case(case, machine.load())
+                self.tell("measuring the machine")
+                rates = machine.measure_rates()
+                case, interrupted = measure(make(), self.peers, self.seconds, self.tell)
+                report = report.with_case(case, rates, machine.load())
                 if interrupted:
                     raise KeyboardInterrupt
                 self.keep(report)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rnndsl.backends.torch.derivative import differentiate_program
-from rnndsl.bench.machine import Rates
 from rnndsl.bench.problem import Problem
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.ops import OPS
@@ -20,10 +19,6 @@ class Work:
 
     flops: int
     bytes: int
-
-    def least_seconds(self, rates: Rates) -> float:
-        """The roofline: no less than this, at the machine's rates."""
-        return max(self.flops / rates.flops, self.bytes / rates.bytes)
 
 
 def work_of(problem: Problem) -> Work:

@@ -10,8 +10,9 @@ import pytest
 
 from rnndsl.bench import memory
 from rnndsl.bench.cases import Shape
+from rnndsl.bench.machine import Rates
 from rnndsl.bench.problem import make_problem
-from rnndsl.bench.report import ratios
+from rnndsl.bench.report import Case, Entry, Report, ratios
 from rnndsl.bench.table import seconds_text
 from rnndsl.bench.timing import MAX_ROUNDS, MIN_ROUNDS, summary, take_turns
 from rnndsl.bench.work import graph_flops, work_of
@@ -82,6 +83,27 @@ def test_ratios_are_peer_by_ours() -> None:
         "tvm": {"torch": 0.5},
         "nn": {"torch": 2.0, "tvm": 4.0},
     }
+
+
+def test_shares_are_those_of_the_best_rates_of_the_run() -> None:
+    time = summary([2.0])
+    entry = Entry(
+        "torch",
+        True,
+        time,
+        {},
+        flops_per_second=50.0,
+        peak_bytes=None,
+        compile_seconds=0.0,
+        error=0.0,
+    )
+    case = Case("Any", "infer", {}, {}, flops=100, bytes=10, entries=(entry,), missing={})
+    report = Report("", "", {}, {"flops": 80.0, "bytes": 5.0}, {})
+    report = report.with_case(case, Rates(100.0, 4.0), 1.0).with_case(case, Rates(90.0, 8.0), 1.0)
+    assert report.rates == {"flops": 100.0, "bytes": 8.0}
+    for found in report.cases:
+        assert found.entries[0].matrix_share == 0.5
+        assert found.entries[0].roofline_share == 1.25 / 2
 
 
 def test_memory_is_seen_whoever_allocates_it() -> None:

@@ -12,7 +12,6 @@ from rnndsl.bench import peers, torch_nn
 from rnndsl.bench.agreement import check_agreement
 from rnndsl.bench.cases import MODES, Shape, parse_shape, parse_shapes
 from rnndsl.bench.eager import reference
-from rnndsl.bench.machine import Rates
 from rnndsl.bench.peers import PEERS, choose
 from rnndsl.bench.problem import Problem, make_problem
 from rnndsl.bench.runner import measure
@@ -21,7 +20,6 @@ from rnndsl.cell import load, parse
 from rnndsl.diagnostics import RnndslError
 
 TINY = Shape(4, 2, 3, 5)
-RATES = Rates(1e9, 1e9)
 
 STOPPED = """
 cell Stopped(D, H):
@@ -39,7 +37,7 @@ def problem(cell: str, mode: str, shape: Shape = TINY, **numbers: float) -> Prob
 
 
 def measured(found: Problem, names: str) -> tuple[set[str], dict[str, str]]:
-    case, _ = measure(found, choose(names), RATES, 1e-9, lambda text: None)
+    case, _ = measure(found, choose(names), 1e-9, lambda text: None)
     return {entry.name for entry in case.entries}, case.missing
 
 
