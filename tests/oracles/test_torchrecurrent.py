@@ -78,7 +78,7 @@ def test_lstm_with_peepholes(given: bool) -> None:
 
 
 def _nascell() -> Published:
-    """Ours has no biases, as in the paper's code; theirs are zero here and not trained."""
+    """Ours has no biases, as by default in TensorFlow; theirs are zero here and not trained."""
     cell = randomised(torchrecurrent.NASCell(D, H))
     for bias in (cell.bias_ih, cell.bias_hh):
         bias.detach().zero_()
@@ -94,7 +94,7 @@ def _nascell() -> Published:
 def test_nascell_but_for_its_one_product(given: bool) -> None:
     """They add where the cell that was found multiplies: relu(u[3] + v[3]), not u[3] v[3].
 
-    The TensorFlow implementation of the paper's authors multiplies, and so does ours; with
+    The NASCell of TensorFlow (contrib, then addons) multiplies, and so does ours; with
     that one sign changed, the two agree.
     """
     source = rnndsl.load("nascell").sources()
