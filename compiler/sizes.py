@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rnndsl.compiler.ir import Graph, Leaf, Node
+from rnndsl.compiler.op_types import OpTypeError
+from rnndsl.compiler.ops import OPS
 from rnndsl.diagnostics import Binding, RnndslError, did_you_mean
 from rnndsl.dims import Dim, DimError
 from rnndsl.errors_check import SizeDoesNotFit
@@ -14,8 +16,8 @@ from rnndsl.source import Source
 def bind_sizes(graph: Graph, sizes: Mapping[str, int], sources: tuple[Source, ...] = ()) -> Graph:
     """The graph with every dimension a positive whole number.
 
-    RnndslError when a dimension has no size, and when a value would have an axis of ``H/3``
-    at H = 8; the message shows the place in the file if ``sources`` hold it.
+    RnndslError when a dimension has no size, when a value would have an axis of ``H/3`` at
+    H = 8, and when it would be a slice up to 8 at H = 5; the message shows the place in the file if ``sources`` hold it.
     """
     missing = sorted(graph.dims - sizes.keys())
     if missing:
@@ -32,7 +34,23 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, int], sources: tuple[Source, ..
         for open_size, size in zip(before.type.shape, after.type.shape, strict=True):
             if not _fits(size):
                 _refuse(before, open_size, size, sizes, sources)
+    for node in bound.nodes:
+        _check_rule(bound, node, sizes, sources)
     return bound
+
+
+def _check_rule(
+    graph: Graph, node: Node, sizes: Mapping[str, int], sources: tuple[Source, ...]
+) -> None:
+    """A slice up to 8 is right for every H until H is 5."""
+    operands = [graph.definition(v).type for v in node.operands]
+    try:
+        OPS[node.op].type_rule(operands, dict(node.attrs))
+    except OpTypeError as error:
+        bindings = tuple(Binding(name, str(size)) for name, size in sorted(sizes.items()))
+        raise RnndslError(
+            SizeDoesNotFit(node.span, str(error), bindings=bindings), sources
+        ) from None
 
 
 def _values(graph: Graph) -> tuple[Leaf | Node, ...]:

@@ -18,6 +18,7 @@ from rnndsl.cell import Cell, load
 from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
+from rnndsl.compiler.sizes import bind_sizes
 
 
 def layer(
@@ -81,6 +82,7 @@ def layer(
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
+        bind_sizes(lowered.graph, dims, found.sources())  # an error where a size does not fit
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
                 lowered, dims, bool(suffix), engine, kind, device, budget

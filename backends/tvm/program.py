@@ -24,6 +24,7 @@ from rnndsl.compiler.lower import lower
 from rnndsl.compiler.op_meaning import Array
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.separate import Program, separate
+from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.diagnostics import RnndslError, did_you_mean
 
 
@@ -62,9 +63,10 @@ def cell_layer(
     found = cell if isinstance(cell, Cell) else load(cell)
     dims, chosen = _sizes(found, input_size, hidden_size, numbers)
     lowered = lower(found, chosen)
+    graph = bind_sizes(lowered.graph, dims, found.sources())
     expected = initialize(lowered.params, dims, seed)
     params = expected if weights is None else _checked(found.name, expected, weights)
-    program = inference_program(lowered.graph.bind(dims))
+    program = inference_program(graph)
     return found.name, [LayerProgram(program, params)]
 
 

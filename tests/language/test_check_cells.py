@@ -245,6 +245,29 @@ def test_sizes_that_do_not_fit_are_named(sizes: dict[str, int], message: str) ->
     assert message in str(caught.value)
 
 
+ODD = {
+    "half of an odd number": "reshape[2, H / 2](linear[H](x))[0]",
+    "a part beyond the end": "slice(linear[H](x), 0, 8)",
+}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("build", ["layer", "compile_cell"])
+def test_a_size_that_does_not_fit_is_shown_in_the_file(
+    value: str, build: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch" if build == "layer" else "tvm", reason="builds with a backend")
+    cell = parse(f"cell A(D, H):\n    input x: [D]\n    a = {value}\n    return a\n")
+    with pytest.raises(RnndslError, match="E0227") as caught:
+        if build == "layer":
+            rnndsl.layer(cell, 4, 5)
+        else:
+            rnndsl.compile_cell(cell, tmp_path / "out", 4, 5)
+    assert value in str(caught.value)
+    assert "H = 5" in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
 def test_sizes_that_fit_are_bound() -> None:
     graph = lower(load("lstm")).graph
     assert bind_sizes(graph, {"D": 2, "H": 3}) == graph.bind({"D": 2, "H": 3})
