@@ -61,6 +61,7 @@ def _with_weight(
         site.write,
         tile,
         site.zero(),
+        turn=site.turn,
     )
     return product(found, site.machine.rows, site.machine.lone_tiles)
 

@@ -66,7 +66,7 @@ def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stm
     """A weight put into a layout before the first step."""
     sizes = values.graph.type_of(value).sizes
     read = values.read(value, Block(1, tir.index(0), tir.index(0)))
-    return pack(packing, sizes, read, buffer, tir.number(0, values.dtype))
+    return pack(packing, sizes, read, buffer, values.width, tir.number(0, values.dtype))
 
 
 class _Body:
@@ -118,12 +118,16 @@ class _Body:
             )
             return tir.sequence([rows, *sums])
 
+        one = tir.index(1)
+
         def at_time(step: Expr) -> Stmt | None:
             time = values.steps - 1 - step if self.reverse else step
             return self._blocks(
                 values.batch,
                 lambda first, n: self._rows_of(
-                    stage, Block(n, time * values.batch + first, first), frozenset(stage.states)
+                    stage,
+                    Block(n, time * values.batch + first, first, tirx.bitwise_and(step, one)),
+                    frozenset(stage.states),
                 ),
             )
 

@@ -30,6 +30,7 @@ class Site:
     rows: Extent
     dtype: str
     machine: Machine
+    turn: Expr  # 0 and 1 by turns
 
     @property
     def out(self) -> Sizes:

@@ -25,7 +25,8 @@ class Product:
     """``result[row, outer, i] = combine over `over` of term(row, outer, tile, over, lane)``.
 
     Here ``i = tile * self.tile + lane``, so that a term can read a weight packed in tiles.
-    ``over`` makes the loops over the terms.
+    ``over`` makes the loops over the terms.  Where ``turn`` is 1 and not 0, tiles are taken in
+    the opposite order: what was read last, and is still in the cache, is then read first.
     """
 
     rows: Extent
@@ -37,6 +38,7 @@ class Product:
     tile: int
     neutral: Expr
     combine: Callable[[Expr, Expr], Expr] = add
+    turn: Expr | None = None
 
     @property
     def dtype(self) -> str:
@@ -47,18 +49,29 @@ def product(found: Product, rows_at_once: int, lone_tiles: int) -> Stmt | None:
     """A register for every result of ``rows_at_once`` rows in a tile.
 
     What is left of the rows goes in pairs, then one by one with ``lone_tiles`` tiles at a
-    time.  A tile of weights is read for all rows before the next tile begins.
+    time.  The weights of these tiles are read for all rows before the next ones.
     """
 
     def at(outer: Indices) -> Stmt | None:
-        done: Extent = 0
-        left, parts = found.rows, list[Stmt | None]()
-        for count in (n for n in (rows_at_once, 2) if n > 1):
-            groups = _quotient(left, count)
-            parts.append(_tiles(found, outer, groups, done, count))
-            done, left = done + groups * count, _remainder(left, count)
-        parts.append(_lone(found, outer, left, done, lone_tiles))
-        return tir.sequence(parts)
+        full, rest = divmod(found.size, found.tile)
+        groups, left = divmod(full, lone_tiles)
+
+        def some(first: Expr, tiles: int, width: int) -> Stmt | None:
+            return _rows(found, outer, rows_at_once, _Tiles(first, tiles, width))
+
+        def group(number: Expr) -> Stmt | None:
+            place = number
+            if found.turn is not None:
+                place = place + found.turn * ((groups - 1) - number * 2)
+            return some(place * lone_tiles, lone_tiles, found.tile)
+
+        return tir.sequence(
+            [
+                tir.loop(groups, group, "tiles"),
+                some(tir.index(groups * lone_tiles), left, found.tile) if left else None,
+                some(tir.index(full), 1, rest) if rest else None,
+            ]
+        )
 
     return tir.nest(found.outer, at, "abcdef")
 
@@ -71,67 +84,52 @@ def _remainder(count: Extent, by: int) -> Extent:
     return count % by if isinstance(count, int) else tirx.floormod(count, tir.index(by))
 
 
-def _tiles(found: Product, outer: Indices, groups: Extent, first: Extent, rows: int) -> Stmt | None:
-    """All tiles, one by one, for ``groups`` groups of rows."""
-    full, rest = divmod(found.size, found.tile)
+@dataclass(frozen=True, slots=True)
+class _Tiles:
+    """``count`` tiles from ``first`` on, of which the first ``width`` results count."""
 
-    def tile(number: Expr, width: int) -> Stmt | None:
+    first: Expr
+    count: int
+    width: int
+
+    def each(self) -> list[_Tiles]:
+        return [_Tiles(self.first + k, 1, self.width) for k in range(self.count)]
+
+
+def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> Stmt | None:
+    """All rows for some tiles, as many rows at once as possible."""
+    done: Extent = 0
+    left, parts = found.rows, list[Stmt | None]()
+
+    def blocks(first: Extent, groups: Extent, rows: int, part: _Tiles) -> Stmt | None:
         return tir.loop(
-            groups,
-            lambda g: _block(found, outer, g * rows + first, rows, number, 1, width),
-            "rows",
+            groups, lambda g: _block(found, outer, g * rows + first, rows, part), "rows"
         )
 
-    return tir.sequence(
-        [
-            tir.loop(full, lambda number: tile(number, found.tile), "tile"),
-            tile(tir.index(full), rest) if rest else None,
-        ]
-    )
+    for rows in (n for n in (rows_at_once, 2) if n > 1):
+        groups = _quotient(left, rows)
+        parts += [blocks(done, groups, rows, part) for part in tiles.each()]
+        done, left = done + groups * rows, _remainder(left, rows)
+    return tir.sequence([*parts, blocks(done, left, 1, tiles)])
 
 
-def _lone(found: Product, outer: Indices, rows: Extent, first: Extent, tiles: int) -> Stmt | None:
-    """Rows one by one, ``tiles`` tiles at a time."""
-    full, rest = divmod(found.size, found.tile)
-    groups, left = divmod(full, tiles)
-
-    def row(r: Expr) -> Stmt | None:
-        at, last = r + first, tir.index(groups * tiles)
-        whole = found.tile
-        return tir.sequence(
-            [
-                tir.loop(
-                    groups,
-                    lambda g: _block(found, outer, at, 1, g * tiles, tiles, whole),
-                    "tiles",
-                ),
-                _block(found, outer, at, 1, last, left, whole) if left else None,
-                _block(found, outer, at, 1, tir.index(full), 1, rest) if rest else None,
-            ]
-        )
-
-    return tir.loop(rows, row, "row")
-
-
-def _block(
-    found: Product, outer: Indices, row: Expr, rows: int, tile: Expr, tiles: int, width: int
-) -> Stmt | None:
-    """``rows`` x ``tiles`` tiles of which the first ``width`` results count."""
-    lanes = 1 << (width - 1).bit_length()
-    total, declared = tir.registers((rows, tiles, lanes), found.dtype, "total")
+def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) -> Stmt | None:
+    """The results of ``rows`` rows in some tiles."""
+    lanes = 1 << (tiles.width - 1).bit_length()
+    total, declared = tir.registers((rows, tiles.count, lanes), found.dtype, "total")
 
     def each(body: Callable[[Expr, Expr, Expr], Stmt]) -> Stmt | None:
         return tir.unrolled(
             rows,
             lambda r: tir.unrolled(
-                tiles, lambda s: tir.vectorized(lanes, lambda v: body(r, s, v)), "s"
+                tiles.count, lambda s: tir.vectorized(lanes, lambda v: body(r, s, v)), "s"
             ),
             "r",
         )
 
     def advance(over: Indices) -> Stmt | None:
         def one(r: Expr, s: Expr, v: Expr) -> Stmt:
-            term = found.term(row + r, outer, tile + s, over, v)
+            term = found.term(row + r, outer, tiles.first + s, over, v)
             return tir.store(total, (r, s, v), found.combine(tir.load(total, (r, s, v)), term))
 
         return each(one)
@@ -141,24 +139,17 @@ def _block(
             declared,
             each(lambda r, s, v: tir.store(total, (r, s, v), found.neutral)),
             found.over(advance),
-            _write(found, outer, row, rows, tile, tiles, width, total),
+            _write(found, outer, row, rows, tiles, total),
         ]
     )
 
 
 def _write(
-    found: Product,
-    outer: Indices,
-    row: Expr,
-    rows: int,
-    tile: Expr,
-    tiles: int,
-    width: int,
-    total: tir.Buffer,
+    found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles, total: tir.Buffer
 ) -> Stmt | None:
     def part(r: Expr, s: Expr, start: int, count: int) -> Stmt | None:
         def lane(v: Expr) -> Stmt:
-            place = (*outer, (tile + s) * found.tile + start + v)
+            place = (*outer, (tiles.first + s) * found.tile + start + v)
             return found.write(row + r, place, tir.load(total, (r, s, v + start)))
 
         return tir.vectorized(count, lane)
@@ -166,8 +157,8 @@ def _write(
     return tir.unrolled(
         rows,
         lambda r: tir.unrolled(
-            tiles,
-            lambda s: tir.sequence([part(r, s, start, n) for start, n in tir.powers(width)]),
+            tiles.count,
+            lambda s: tir.sequence([part(r, s, start, n) for start, n in tir.powers(tiles.width)]),
             "s",
         ),
         "r",

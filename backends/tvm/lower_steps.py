@@ -84,6 +84,7 @@ def _node(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
         block.count,
         values.dtype,
         values.options.machine,
+        block.turn,
     )
     if is_total(node) and node.op == "contract":
         return summed(site)

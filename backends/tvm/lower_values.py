@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from tvm import ir, tirx
@@ -30,11 +30,12 @@ from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 @dataclass(frozen=True, slots=True)
 class Block:
     """Rows worked on together: ``count`` of them, the first at ``base`` of the streams
-    [T * B, ...] and at ``first`` of the states [B, ...]."""
+    [T * B, ...] and at ``first`` of the states [B, ...].  ``turn`` is 0 and 1 by turns."""
 
     count: Extent
     base: Expr
     first: Expr
+    turn: Expr = field(default_factory=lambda: tir.index(0))
 
 
 @dataclass(frozen=True, slots=True)
