@@ -1,0 +1,33 @@
+"""Programs by handle: compiled ones are dropped when they are many, and come back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import rnndsl
+from rnndsl.backends.torch import programs
+from rnndsl.backends.torch.program import ProgramTextError
+
+
+def test_a_dropped_program_is_compiled_again_when_its_gradient_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(programs, "MOST_RUNNERS", 2)
+    layer = rnndsl.layer("lstm", 3, 4)
+    x = torch.randn(5, 2, 3)
+    wanted = torch.autograd.grad(layer(x)[0].sum(), layer.first.parameters())
+    y = layer(x)[0]
+    for hidden in range(5, 9):
+        rnndsl.layer("gru", 3, hidden)(x)
+    assert len(programs._runners) <= 2
+    found = torch.autograd.grad(y.sum(), layer.first.parameters())
+    for ours, exact in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, exact, rtol=0, atol=0)
+
+
+def test_an_unknown_handle_and_a_text_that_is_no_program_are_refused() -> None:
+    with pytest.raises(KeyError):
+        programs.find_runner("#unknown")
+    with pytest.raises(ProgramTextError):
+        programs.find_runner("not a program")
