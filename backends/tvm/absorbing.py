@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from rnndsl.backends.tvm.schedule import root
+from rnndsl.backends.tvm.views import root
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.plan import Plan, Stage, StageKind

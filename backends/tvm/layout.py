@@ -10,8 +10,10 @@ from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Storage
 from rnndsl.backends.tvm.signature import Shape, Workspace
 from rnndsl.compiler.ir import Graph, LeafRole, Node
 
-# Rows (examples at time steps) that one block of a stage works on.
-BLOCK_ROWS = 32
+# Rows (examples at time steps) that one block of a stage works on, and the elements that their
+# values may have together: what a core's own cache holds.
+_MOST_ROWS = 32
+_MOST_ELEMENTS = 1 << 18
 # Offsets are whole cache lines, in elements of 4 bytes.
 _LINE = 16
 
@@ -21,18 +23,23 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Memory of one value: from ``offset``, or ``offset * T * B`` on behind the fixed part."""
+    """Memory of one value: from ``offset``, or ``offset * T * B`` on behind the fixed part.
+
+    ``rows`` are those of a block.
+    """
 
     storage: Storage
     offset: int
     shape: Shape  # of one row
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Slots by value, and the size of the workspace that holds them."""
+    """Slots by value, the rows of a block of each stage, and the size of the workspace."""
 
     slots: dict[Key, Slot]
+    rows: tuple[int, ...]
     workspace: Workspace
 
 
@@ -54,13 +61,22 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
             slots[value] = Slot(storage, per_row, shape)
             per_row += prod(shape)
     fixed = shared
+    rows = []
     for stage in schedule.stages:
-        offset = shared
-        for key, shape in _block_values(schedule, stage, graph):
-            slots[key] = Slot(Storage.BLOCK, offset, shape)
-            offset += whole_lines(prod(shape) * BLOCK_ROWS)
+        offset, values = shared, dict(_block_values(schedule, stage, graph))
+        rows.append(_rows(values, stage, graph))
+        for key, shape in values.items():
+            slots[key] = Slot(Storage.BLOCK, offset, shape, rows[-1])
+            offset += whole_lines(prod(shape) * rows[-1])
         fixed = max(fixed, offset)
-    return Layout(slots, Workspace(fixed, per_row))
+    return Layout(slots, tuple(rows), Workspace(fixed, per_row))
+
+
+def _rows(values: dict[Key, Shape], stage: StageSteps, graph: Graph) -> int:
+    """As many rows as the cache holds, at least one."""
+    states = (graph.leaf_index(name, LeafRole.STATE) for name in stage.states)
+    shapes = [*values.values(), *(graph.type_of(leaf).sizes for leaf in states)]
+    return max(1, min(_MOST_ROWS, _MOST_ELEMENTS // max(1, sum(map(prod, shapes)))))
 
 
 def _block_values(

@@ -10,12 +10,13 @@ from tvm import tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.absorbing import absorb
 from rnndsl.backends.tvm.cutting import cut_lanes
-from rnndsl.backends.tvm.layout import BLOCK_ROWS, layout
+from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.outer_products import spread_products
 from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, schedule
 from rnndsl.backends.tvm.signature import Packing, Signature
@@ -46,8 +47,10 @@ def lower(
 
     ``dtype`` is float32 or float64.  Raises RnndslError for a node without a lowering.
     """
-    if options.cut_lanes:
-        plan = split(cut_lanes(plan.graph), plan.reverse)
+    graph = spread_products(plan.graph) if options.spread_products else plan.graph
+    graph = cut_lanes(graph) if options.cut_lanes else graph
+    if graph is not plan.graph:
+        plan = split(graph, plan.reverse)
     if options.absorb:
         plan = absorb(plan)
     steps = schedule(plan)
@@ -84,7 +87,7 @@ class _Body:
             [
                 *(self._clear(value) for value in self.schedule.totals),
                 *(self._step(step, self.once) for step in self.schedule.before),
-                *(self._stage(stage) for stage in self.schedule.stages),
+                *(self._stage(k, stage) for k, stage in enumerate(self.schedule.stages)),
                 *(self._step(step, self.once) for step in self.schedule.after),
                 *(self._total(k) for k in range(len(self.values.totals))),
                 *(
@@ -108,40 +111,38 @@ class _Body:
 
     # ------------------------------------------------------------------ stages
 
-    def _stage(self, stage: StageSteps) -> Stmt | None:
-        values = self.values
+    def _stage(self, position: int, stage: StageSteps) -> Stmt | None:
+        values, size = self.values, self.values.rows_of_block(position)
         everything = Block(values.rows, tir.index(0), tir.index(0))
         sums = [self._step(step, everything) for step in stage.sums]
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
-                values.rows, lambda first, n: self._rows_of(stage, Block(n, first, first))
+                values.rows, size, lambda first, n: self._rows_of(stage, Block(n, first, first))
             )
             return tir.sequence([rows, *sums])
 
-        one = tir.index(1)
+        def examples(first: Expr, count: Expr) -> Stmt | None:
+            def at_time(step: Expr) -> Stmt | None:
+                time = values.steps - 1 - step if self.reverse else step
+                turn = tirx.bitwise_and(step, tir.index(1))
+                block = Block(count, time * values.batch + first, first, turn)
+                return self._rows_of(stage, block, frozenset(stage.states))
 
-        def at_time(step: Expr) -> Stmt | None:
-            time = values.steps - 1 - step if self.reverse else step
-            return self._blocks(
-                values.batch,
-                lambda first, n: self._rows_of(
-                    stage,
-                    Block(n, time * values.batch + first, first, tirx.bitwise_and(step, one)),
-                    frozenset(stage.states),
-                ),
-            )
+            return tir.loop(values.steps, at_time, "t")
 
-        return tir.sequence([tir.loop(values.steps, at_time, "t"), *sums])
+        return tir.sequence([self._blocks(values.batch, size, examples), *sums])
 
-    def _blocks(self, rows: Expr, body: Callable[[Expr, Expr], Stmt | None]) -> Stmt | None:
-        """``body(first, count)`` for blocks of rows, in the order of time."""
-        size = tir.index(BLOCK_ROWS)
-        count = tirx.floordiv(rows + (BLOCK_ROWS - 1), size)
+    def _blocks(
+        self, rows: Expr, size: int, body: Callable[[Expr, Expr], Stmt | None]
+    ) -> Stmt | None:
+        """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time."""
+        count = tirx.floordiv(rows + (size - 1), tir.index(size))
 
         def one(block: Expr) -> Stmt | None:
             number = count - 1 - block if self.reverse else block
             first, named = tir.bind("first", number * size, tir.INDEX)
-            length, counted = tir.bind("rows", tirx.min(size, rows - first), tir.INDEX)
+            least = tirx.min(tir.index(size), rows - first)
+            length, counted = tir.bind("rows", least, tir.INDEX)
             inner = body(first, length)
             return None if inner is None else tir.sequence([named, counted, inner])
 
@@ -168,7 +169,8 @@ class _Body:
     def _advance(self, stage: StageSteps, block: Block, held: Held) -> list[Stmt | None]:
         """The carried states take their next values, those read from states first aside."""
         values, aside, moves = self.values, list[Stmt | None](), list[Stmt | None]()
-        for name in stage.states:
+        stored = {name for names in self.schedule.in_place.values() for name in names}
+        for name in (name for name in stage.states if name not in stored):
             leaf = self.graph.leaf_index(name, LeafRole.STATE)
             result, sizes = next_value(values, name), self.graph.type_of(leaf).sizes
             if result == leaf:

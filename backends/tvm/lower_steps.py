@@ -47,6 +47,12 @@ def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -
         if operand not in nodes
     }
 
+    states = [
+        graph.leaf_index(name, LeafRole.STATE)
+        for value in members
+        for name in values.schedule.in_place.get(value, ())
+    ]
+
     def element(row: Expr, at: Indices, scope: Scope) -> None:
         known: dict[int, Expr] = {}
 
@@ -55,11 +61,18 @@ def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -
                 known[value] = scope.keep(reads[value](row, at))
             return known[value]
 
+        # What is about to be stored over states may not change what others read of them.
+        for state in states:
+            if state in reads:
+                operand(state)
         for value, node in nodes.items():
             scalar = ELEMENTWISE[node.op].of(dtype, scope.keep)
             known[value] = scope.keep(scalar(*(operand(v) for v in node.operands)))
             if values.has_memory(value):
                 scope.statements.append(values.write(value, block, row, at, known[value]))
+            for name in values.states_of(value):
+                place = (block.first + row, *at)
+                scope.statements.append(tir.store(values.state(name), place, known[value]))
 
     # A call of the C library takes one element at a time.
     width = 1 if calls else values.width

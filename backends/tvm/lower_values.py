@@ -10,7 +10,7 @@ from math import prod
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.layout import BLOCK_ROWS, Key, Layout, display_name, whole_lines
+from rnndsl.backends.tvm.layout import Key, Layout, display_name, whole_lines
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read
 from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.schedule import Schedule, Storage
@@ -190,7 +190,7 @@ class Values:
             lead: tuple[Extent, ...] = ()
             offset = tir.index(slot.offset)
             if slot.storage is Storage.BLOCK:
-                lead = (BLOCK_ROWS,)
+                lead = (slot.rows,)
             elif slot.storage is Storage.STREAM:
                 lead, offset = (self.rows,), self.rows * slot.offset + self._fixed
             name = plain(display_name(self.graph, key))
@@ -198,6 +198,9 @@ class Values:
             self._memory[key] = _Memory(slot.storage, buffer)
         for value, output in self.schedule.outputs.items():
             self._memory[value] = _Memory(Storage.OUTPUT, self._output_rows[output])
+        for value, states in self.schedule.in_place.items():
+            if self.schedule.storage[value] is Storage.STATE:
+                self._memory[value] = _Memory(Storage.STATE, self.state(states[0]))
         for value, part in sorted(self.schedule.parts.items(), reverse=True):
             whole = self._memory[part.whole]
             self._memory[value] = replace(whole, offset=whole.offset + part.offset)
@@ -209,8 +212,18 @@ class Values:
             at = (at[0] + found.offset, *at[1:])
         if found.storage is Storage.SHARED:
             return found.buffer, at
-        first = row if found.storage is Storage.BLOCK else block.base + row
-        return found.buffer, (first, *at)
+        start = {Storage.BLOCK: tir.index(0), Storage.STATE: block.first}
+        return found.buffer, (start.get(found.storage, block.base) + row, *at)
+
+    def states_of(self, value: int) -> list[str]:
+        """States that a value is stored over beside its own memory."""
+        states = self.schedule.in_place.get(value, ())
+        own = self.schedule.storage[value] is Storage.STATE if states else False
+        return list(states[1:] if own else states)
+
+    def rows_of_block(self, stage: int) -> int:
+        """Rows that a stage works on at a time."""
+        return self._layout.rows[stage]
 
     def has_memory(self, key: Key) -> bool:
         return key in self._memory

@@ -12,11 +12,12 @@ class Options:
     """The table of choices.
 
     ``packed_weights``: the caller packs weights, once for many calls; otherwise the kernel
-    does, in each call, so that it takes parameters as they are.  ``cut_lanes`` and ``absorb``:
-    whether the passes of those names run.
+    does, in each call, so that it takes parameters as they are.  The others: whether the pass
+    of that name runs.
     """
 
     machine: Machine = USUAL
     packed_weights: bool = True
+    spread_products: bool = True
     cut_lanes: bool = True
     absorb: bool = True

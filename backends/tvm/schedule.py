@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 
+from rnndsl.backends.tvm.in_place import updated_in_place
 from rnndsl.backends.tvm.lower_names import CONSTANT_OPS, VIEW_OPS
+from rnndsl.backends.tvm.views import root
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.plan import Plan, Stage, StageKind
@@ -37,6 +39,7 @@ class Storage(Enum):
 
     SHARED = "shared"  # one for the whole call
     BLOCK = "block"  # for the rows of one block, until the stage ends
+    STATE = "state"  # in the caller's array of a state that it is the next value of
     STREAM = "stream"  # for every time step
     OUTPUT = "output"  # in the caller's array
 
@@ -77,6 +80,7 @@ class Schedule:
     storage: dict[int, Storage]
     parts: dict[int, Part]  # values without memory of their own
     outputs: dict[int, str]  # the output that holds a value of OUTPUT storage
+    in_place: dict[int, tuple[str, ...]]  # values stored over states when they are computed
     late: frozenset[int]  # shared values that are totals, or follow from them
 
     def is_late(self, value: int) -> bool:
@@ -87,17 +91,6 @@ class Schedule:
 def is_total(node: Node) -> bool:
     """Whether a node sums over batch and time."""
     return node.op == "batch_sum" or (node.op == "contract" and bool(node.attr("sum_batch")))
-
-
-def root(graph: Graph, value: int) -> int | None:
-    """The value whose memory a value reads: itself unless it is a view; None for constants."""
-    found = graph.definition(value)
-    if isinstance(found, Node):
-        if found.op in CONSTANT_OPS:
-            return None
-        if found.op in VIEW_OPS:
-            return root(graph, found.operands[0])
-    return value
 
 
 def schedule(plan: Plan) -> Schedule:
@@ -155,6 +148,10 @@ class _Scheduler:
         for value in stored | crossing | outputs.keys():
             storage[value] = self._storage(value, crossing, outputs)
         parts = self._parts(storage)
+        in_place = self._in_place(steps, copies)
+        for value in in_place:
+            if storage[value] is Storage.BLOCK and value not in parts:
+                storage[value] = Storage.STATE
         for value in sorted(parts, reverse=True):
             storage[value] = storage[parts[value].whole]
         stages = tuple(
@@ -169,8 +166,36 @@ class _Scheduler:
             for s, stage in enumerate(self.stages)
         )
         return Schedule(
-            tuple(before), stages, tuple(after), self.totals, storage, parts, outputs, self.late
+            tuple(before),
+            stages,
+            tuple(after),
+            self.totals,
+            storage,
+            parts,
+            outputs,
+            in_place,
+            self.late,
         )
+
+    def _in_place(
+        self, steps: list[list[Step]], copies: dict[int, list[Result]]
+    ) -> dict[int, tuple[str, ...]]:
+        """Values of scans stored over states, with the names of the states."""
+        found: dict[int, tuple[str, ...]] = {}
+        for s, stage in enumerate(self.stages):
+            if stage.kind is StageKind.SCAN:
+                leaves = [self.graph.leaf_index(name, LeafRole.STATE) for name in stage.states]
+                groups = [step.values for step in steps[s] if step.kind is StepKind.GROUP]
+                known = updated_in_place(
+                    self.graph,
+                    [step.values for step in steps[s] if step.kind is not StepKind.KEEP],
+                    {leaf: self.next_of[leaf] for leaf in leaves},
+                    [result.value for result in copies.get(s, ())],
+                )
+                for value, states in known.items():
+                    if any(value in group for group in groups):
+                        found[value] = tuple(self.graph.leaves[leaf].name for leaf in states)
+        return found
 
     def _storage(self, value: int, crossing: set[int], outputs: dict[int, str]) -> Storage:
         if value in outputs:
