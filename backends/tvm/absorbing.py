@@ -1,22 +1,24 @@
-"""Elementwise values computed in a scan instead of in a parallel stage beside it.
+"""Values computed in a scan instead of in a parallel stage beside it.
 
-The arithmetic is the same, but the scan holds the operands in registers: a stream of [T, B, ...]
-is neither written nor read again.
+The arithmetic is the same, but the scan holds the operands in registers or in the cache: a
+stream of [T, B, ...] is neither written nor read again.  Only products with weights are better
+off in a parallel stage, where many rows share one reading of the weights.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from math import prod
 
+from rnndsl.backends.tvm.lower_names import VIEW_OPS
 from rnndsl.backends.tvm.views import root
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
-from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.plan import Plan, Stage, StageKind
 
 
 def absorb(plan: Plan) -> Plan:
-    """The plan with elementwise values moved into the scan whose values they read, else into
-    the one scan that reads them."""
+    """The plan with values moved into the scan whose values they read, or into the one scan
+    that reads them, wherever that makes the streams between stages no larger."""
     found = _Absorber(plan)
     found.hoist()
     found.sink()
@@ -36,45 +38,65 @@ class _Absorber:
         }
         self.carried = {r.value for r in self.graph.results_of(ResultRole.STATE)}
         self.readers = _readers(self.graph)
+        self.movable = {
+            value
+            for value, node in self.graph.node_values()
+            if value in self.stage_of
+            and not self._is_scan(self.stage_of[value])
+            and _may_move(self.graph, node)
+        }
 
     def _is_scan(self, stage: int) -> bool:
         return stage >= 0 and self.before.stages[stage].kind is StageKind.SCAN
 
-    def _may_move(self, value: int, node: Node) -> bool:
-        return (
-            OPS[node.op].elementwise
-            and node.type.batched
-            and not self._is_scan(self.stage_of[value])
-        )
+    def _size(self, value: int) -> int:
+        return prod(self.graph.type_of(value).sizes)
+
+    def _sources(self, node: Node) -> set[int]:
+        """The values whose memory a node reads, but for what is shared."""
+        found = {root(self.graph, v) for v in node.operands}
+        return {v for v in found if v is not None and self.graph.type_of(v).batched}
 
     def hoist(self) -> None:
         """Into the scan that makes the last of the operands."""
         for value, node in self.graph.node_values():
-            if value in self.stage_of and self._may_move(value, node):
-                last = max(map(self._available, node.operands), default=-1)
-                if self._is_scan(last) and last < self.stage_of[value]:
-                    self.stage_of[value] = last
+            if value not in self.movable:
+                continue
+            stages = {source: self._available(source) for source in self._sources(node)}
+            last = max(stages.values(), default=-1)
+            spared = sum(self._size(source) for source, s in stages.items() if s == last)
+            if self._is_scan(last) and last < self.stage_of[value] and self._size(value) <= spared:
+                self.stage_of[value] = last
 
-    def _available(self, operand: int) -> int:
-        """The first stage in which an operand is there."""
-        found = root(self.graph, operand)
-        if found is None:
-            return -1
-        return self.stage_of.get(found, self.state_stage.get(found, -1))
+    def _available(self, source: int) -> int:
+        """The first stage in which a value with memory is there."""
+        return self.stage_of.get(source, self.state_stage.get(source, -1))
 
     def sink(self) -> None:
         """Into the scan that alone reads a value."""
         for value, node in reversed(list(self.graph.node_values())):
-            if value not in self.stage_of or not self._may_move(value, node):
+            if value not in self.movable or self._is_delayed(value):
                 continue
-            # A state on no cycle reads its result as a stream.
             stages = {self.stage_of[reader] for reader in self.readers[value]}
-            if len(stages) == 1 and not self._is_delayed(value):
-                (stage,) = stages
-                if self._is_scan(stage) and stage > self.stage_of[value]:
-                    self.stage_of[value] = stage
+            if len(stages) != 1:
+                continue
+            (stage,) = stages
+            if not self._is_scan(stage) or stage <= self.stage_of[value]:
+                continue
+            added = sum(
+                self._size(source)
+                for source in self._sources(node)
+                if not any(
+                    self.stage_of[reader] == stage
+                    for reader in self.readers[source]
+                    if reader != value
+                )
+            )
+            if added <= self._size(value):
+                self.stage_of[value] = stage
 
     def _is_delayed(self, value: int) -> bool:
+        """Whether a state on no cycle reads a value as a stream."""
         return any(root(self.graph, v) == value for v in self.carried)
 
     def plan(self) -> Plan:
@@ -87,6 +109,13 @@ class _Absorber:
             if values[s] or stage.states
         ]
         return Plan(self.graph, tuple(stages), self.before.reverse)
+
+
+def _may_move(graph: Graph, node: Node) -> bool:
+    """Whether a node may be computed for one time step after the other at no greater cost."""
+    if not node.type.batched or node.op in VIEW_OPS:
+        return False
+    return node.op != "contract" or all(graph.type_of(v).batched for v in node.operands)
 
 
 def _readers(graph: Graph) -> dict[int, set[int]]:

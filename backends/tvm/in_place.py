@@ -25,9 +25,10 @@ def updated_in_place(
     after = [root(graph, value) for value in copied]
     for state, value in carried.items():
         others = [root(graph, v) for s, v in carried.items() if s != state]
-        if value in place and state not in after and state not in others:
-            if not _is_read_later(graph, groups[place[value] :], state):
-                found[value] = (*found.get(value, ()), state)
+        if value not in place or state in after or state in others:
+            continue
+        if not _is_read_later(graph, groups[place[value] :], state):
+            found[value] = (*found.get(value, ()), state)
     return found
 
 

@@ -106,7 +106,7 @@ def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> S
             groups, lambda g: _block(found, outer, g * rows + first, rows, part), "rows"
         )
 
-    for rows in (n for n in (rows_at_once, 2) if n > 1):
+    for rows in (rows_at_once, 2) if rows_at_once > 2 else ():
         groups = _quotient(left, rows)
         parts += [blocks(done, groups, rows, part) for part in tiles.each()]
         done, left = done + groups * rows, _remainder(left, rows)

@@ -10,7 +10,7 @@ from functools import cached_property
 from rnndsl.backends.tvm.in_place import updated_in_place
 from rnndsl.backends.tvm.lower_names import CONSTANT_OPS, VIEW_OPS
 from rnndsl.backends.tvm.views import root
-from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole
+from rnndsl.compiler.ir import Leaf, LeafRole, Node, Result, ResultRole
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.plan import Plan, Stage, StageKind
 
