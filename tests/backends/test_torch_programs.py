@@ -15,13 +15,14 @@ def test_a_dropped_program_is_compiled_again_when_its_gradient_is_taken(
 ) -> None:
     monkeypatch.setattr(programs, "MOST_RUNNERS", 2)
     layer = rnndsl.layer("lstm", 3, 4)
+    parameters = list(layer.first.parameters())
     x = torch.randn(5, 2, 3)
-    wanted = torch.autograd.grad(layer(x)[0].sum(), layer.first.parameters())
+    wanted = torch.autograd.grad(layer(x)[0].sum(), parameters)
     y = layer(x)[0]
     for hidden in range(5, 9):
         rnndsl.layer("gru", 3, hidden)(x)
     assert len(programs._runners) <= 2
-    found = torch.autograd.grad(y.sum(), layer.first.parameters())
+    found = torch.autograd.grad(y.sum(), parameters)
     for ours, exact in zip(found, wanted, strict=True):
         torch.testing.assert_close(ours, exact, rtol=0, atol=0)
 
