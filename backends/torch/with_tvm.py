@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
     of one value are one tensor.
     """
-    from rnndsl.backends.tvm.runtime import compile_plan as compile_kernel
+    from rnndsl.backends.tvm.runtime import compile_direct
 
     outputs, places = _distinct_outputs(plan)
     others = [r for r in plan.graph.results if r.role is not ResultRole.OUTPUT]
@@ -47,7 +48,7 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
                 catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
             )
         if like.dtype not in kernels:
-            compiled = compile_kernel(slim, _DTYPES[like.dtype], packed_weights=False)
+            compiled = compile_direct(slim, _DTYPES[like.dtype])
             kernels[like.dtype] = _caller(compiled, params)
         made, finals, totals = kernels[like.dtype](xs, starts, weights)
         return tuple([made[place] for place in places]), finals, totals
@@ -72,6 +73,10 @@ def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ..
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
+    # For each array what comes before its own axes ([T, B], [B] or nothing), and their size.
+    groups = (signature.inputs, signature.weights, signature.states)
+    kinds = zip((0, 2, 1), groups, strict=True)
+    sizes = [(lead, prod(stream.shape)) for lead, streams in kinds for stream in streams]
     # Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
     spare: list[Tensor] = []
 
@@ -89,7 +94,7 @@ def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ..
         states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
         sums = tuple([like.new_empty(shape) for shape in totals])
         work = scratch(like, workspace.elements(steps, batch))
-        function(
+        arrays = (
             *[x.contiguous() for x in xs],
             *[given[place].contiguous() for place in weights],
             *states,
@@ -97,6 +102,12 @@ def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ..
             *sums,
             work,
         )
+        rows = steps * batch
+        # Addresses tell nothing: an array of another type or size would be overrun.
+        for array, (lead, size) in zip(arrays, sizes, strict=False):
+            if array.dtype != like.dtype or array.numel() != size * (rows, batch, 1)[lead]:
+                raise TypeError(f"an array is {array.dtype} {list(array.shape)}")
+        function(*[array.data_ptr() for array in arrays], steps, batch, work.numel())
         if work.nbytes <= _MOST_SPARE_BYTES and len(spare) < _MOST_SPARES:
             spare.append(work)
         return made, states, sums

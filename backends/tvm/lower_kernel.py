@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tvm import tirx
+from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.absorbing import absorb
@@ -30,14 +31,20 @@ _DEFAULT = Options()
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A lowered plan: the function, and how it is called."""
+    """A lowered plan: the function, the parts of it that are functions, how it is called."""
 
     function: tirx.PrimFunc
+    parts: Mapping[ir.GlobalVar, tirx.PrimFunc]
     signature: Signature
 
+    @property
+    def functions(self) -> dict[Any, tirx.PrimFunc]:
+        """The function by its symbol, and those that it calls."""
+        return {self.signature.symbol: self.function, **self.parts}
+
     def script(self) -> str:
-        """The function as TVM script."""
-        return str(self.function.script())
+        """The functions as TVM script."""
+        return str(ir.IRModule(self.functions).script())
 
 
 def lower(
@@ -55,21 +62,22 @@ def lower(
         plan = absorb(plan)
     steps = schedule(plan)
     with tir.analysis():
-        values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options)
+        values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options, symbol)
         body = _Body(values, steps, plan.reverse).statements()
         packed = [_packed(values, *entry) for entry in values.packings()]
     # Last, when every weight has been asked for.
     whole = tir.sequence([*values.finish(), *packed, body])
     function = tirx.PrimFunc(values.arguments(), whole)
     function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
-    return Kernel(function, values.signature(symbol))
+    return Kernel(function, values.outline.functions, values.signature(symbol))
 
 
 def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stmt | None:
     """A weight put into a layout before the first step."""
     sizes = values.graph.type_of(value).sizes
     read = values.read(value, Block(1, tir.index(0), tir.index(0)))
-    return pack(packing, sizes, read, buffer, values.width, tir.number(0, values.dtype))
+    zero = tir.number(0, values.dtype)
+    return values.outline.call(lambda: pack(packing, sizes, read, buffer, values.width, zero))
 
 
 class _Body:
@@ -100,7 +108,9 @@ class _Body:
         )
 
     def _step(self, step: Step, block: Block, held: Held = frozenset()) -> Stmt | None:
-        return lower_step(self.values, step, block, held, self.reverse)
+        return self.values.outline.call(
+            lambda: lower_step(self.values, step, block, held, self.reverse)
+        )
 
     def _copy(
         self, block: Block, sizes: Sizes, read: Read, store: Callable[[Expr, Indices, Expr], Stmt]
@@ -125,8 +135,11 @@ class _Body:
             def at_time(step: Expr) -> Stmt | None:
                 time = values.steps - 1 - step if self.reverse else step
                 turn = tirx.bitwise_and(step, tir.index(1))
-                block = Block(count, time * values.batch + first, first, turn)
-                return self._rows_of(stage, block, frozenset(stage.states))
+                base, named = tir.bind("base", time * values.batch + first, tir.INDEX)
+                turned, flagged = tir.bind("turn", turn, tir.INDEX)
+                block = Block(count, base, first, turned)
+                inner = self._rows_of(stage, block, frozenset(stage.states))
+                return None if inner is None else tir.sequence([named, flagged, inner])
 
             return tir.loop(values.steps, at_time, "t")
 

@@ -11,8 +11,10 @@ from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.layout import Key, Layout, display_name, whole_lines
-from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read
+from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read, shifted
 from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.outline import Outline
+from rnndsl.backends.tvm.passing import Passing
 from rnndsl.backends.tvm.schedule import Schedule, Storage
 from rnndsl.backends.tvm.signature import (
     ITEM_BYTES,
@@ -57,9 +59,17 @@ class Values:
     """The values of one graph in the buffers of one kernel."""
 
     def __init__(
-        self, graph: Graph, schedule: Schedule, layout: Layout, dtype: str, options: Options
+        self,
+        graph: Graph,
+        schedule: Schedule,
+        layout: Layout,
+        dtype: str,
+        options: Options,
+        symbol: str,
     ) -> None:
         self.graph, self.schedule, self.dtype, self.options = graph, schedule, dtype, options
+        self._passing = Passing(options.addresses, dtype)
+        self.outline = Outline(f"{symbol}_part")
         self.itemsize = ITEM_BYTES[dtype]
         self.width = options.machine.width(dtype)
         self.steps, self.batch = tir.length("steps"), tir.length("batch")
@@ -96,12 +106,12 @@ class Values:
         self._output_rows = {a.stream.name: self._as_rows(a) for a in self._outputs}
         self._state_buffers = {a.stream.name: a.buffer for a in self._states}
         self._elements = tir.length("elements")
-        self._workspace = tir.argument("workspace", (self._elements,), self.dtype, self.itemsize)
+        self._workspace = self._passing.buffer("workspace", (self._elements,))
 
     def _argument(
         self, name: str, shape: Shape, lead: tuple[Expr, ...], suffix: str = ""
     ) -> _Argument:
-        buffer = tir.argument(plain(name) + suffix, (*lead, *shape), self.dtype, self.itemsize)
+        buffer = self._passing.buffer(plain(name) + suffix, (*lead, *shape))
         return _Argument(Stream(name, shape), buffer)
 
     def _as_rows(self, argument: _Argument) -> Buffer:
@@ -145,6 +155,7 @@ class Values:
         return [
             tirx.AssertStmt(self._elements >= needed, ir.StringImm("ValueError"), [message]),
             tirx.Bind(self._fixed, tir.index(self._fixed_size)),
+            *self._passing.declarations,
             *self.declarations,
         ]
 
@@ -158,16 +169,17 @@ class Values:
                 count += 1
                 name = f"{leaf.name}.{count}"
             weight = Weight(name, leaf.name, leaf.type.sizes, packing)
-            buffer = tir.argument(plain(name), weight.shape, self.dtype, self.itemsize)
+            buffer = self._passing.buffer(plain(name), weight.shape)
             self._weights[key] = weight, buffer
         return self._weights[key][1]
 
-    def arguments(self) -> list[Buffer]:
+    def arguments(self) -> list[Expr]:
         """All arguments in the order of the signature, once every weight has been asked for."""
         weights = [buffer for _, buffer in self._weights.values()]
         lists = (self._states, self._outputs, self._totals)
         rest = [a.buffer for arguments in lists for a in arguments]
-        return [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
+        buffers = [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
+        return self._passing.params(buffers, [self.steps, self.batch, self._elements])
 
     def signature(self, symbol: str) -> Signature:
         """How the kernel is called, once every weight has been asked for."""
@@ -209,7 +221,7 @@ class Values:
         """The buffer and indices of an element of a value with memory."""
         found = self._memory[key]
         if found.offset:
-            at = (at[0] + found.offset, *at[1:])
+            at = (at[0] + tir.offset(found.offset), *at[1:])
         if found.storage is Storage.SHARED:
             return found.buffer, at
         start = {Storage.BLOCK: tir.index(0), Storage.STATE: block.first}
@@ -258,8 +270,17 @@ class Values:
         if found.op in VIEWS:
             operand = found.operands[0]
             sizes = self.graph.type_of(operand).sizes
+            if found.op == "slice" and not self._divides(operand):
+                return shifted(found, self.read(operand, block, held), tir.offset)
             return VIEWS[found.op](found, sizes, self.read(operand, block, held), self.dtype)
         return self.load(value, block)
+
+    def _divides(self, value: int) -> bool:
+        """Whether reading a value takes apart its indices, which goes best with constants."""
+        found = self.graph.definition(value)
+        if isinstance(found, Leaf) or found.op not in VIEWS:
+            return False
+        return found.op == "reshape" or self._divides(found.operands[0])
 
     def _read_leaf(self, value: int, leaf: Leaf, block: Block, held: frozenset[str]) -> Read:
         if leaf.role is LeafRole.PARAM:

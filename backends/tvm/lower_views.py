@@ -29,10 +29,15 @@ def _transpose(node: Node, sizes: Sizes, read: Read, dtype: str) -> Read:
 
 
 def _slice(node: Node, sizes: Sizes, read: Read, dtype: str) -> Read:
+    return shifted(node, read, index)
+
+
+def shifted(node: Node, read: Read, offset: Callable[[int], Expr]) -> Read:
+    """A slice, whose start ``offset`` makes an index."""
     attrs = dict(node.attrs)
     axis, start = int_attr(attrs, "axis"), int(dims_attr(attrs, "bounds")[0])
     return lambda row, place: read(
-        row, (*place[:axis], place[axis] + index(start), *place[axis + 1 :])
+        row, (*place[:axis], place[axis] + offset(start), *place[axis + 1 :])
     )
 
 

@@ -35,18 +35,31 @@ class CompiledPlan:
         return call(self.function, self.signature, inputs, states, weights)
 
 
-def compile_plan(
-    plan: Plan, dtype: str = "float32", target: str = "native", packed_weights: bool = True
-) -> CompiledPlan:
-    """Compile a plan over a bound graph in this process; no linker is needed.
+def compile_plan(plan: Plan, dtype: str = "float32", target: str = "native") -> CompiledPlan:
+    """Compile a plan over a bound graph in this process; no linker is needed."""
+    return _compile(plan, dtype, target, Options(machine_of(target)))
 
-    Without ``packed_weights`` the function takes parameters as they are.
+
+def compile_direct(
+    plan: Plan, dtype: str = "float32", packed_weights: bool = False
+) -> CompiledPlan:
+    """As :func:`compile_plan`, but the function takes addresses.
+
+    The arguments are the addresses of what the signature lists, then T, B and the number of
+    elements of the workspace.  Nothing is checked.  With ``packed_weights`` the caller lays
+    weights out as the signature says (:meth:`Weight.pack`), which pays where many calls share
+    them; otherwise parameters are taken as they are, and the function packs them in each call.
     """
+    options = Options(machine_of("native"), packed_weights, addresses=True)
+    return _compile(plan, dtype, "native", options)
+
+
+def _compile(plan: Plan, dtype: str, target: str, options: Options) -> CompiledPlan:
     check_dtype(dtype)
     require_tvm()
     from rnndsl.backends.tvm.lower_kernel import lower
 
-    kernel = lower(plan, dtype, options=Options(machine_of(target), packed_weights))
+    kernel = lower(plan, dtype, options=options)
     executable = compile_kernels([kernel], target)
     return CompiledPlan(kernel.signature, executable[kernel.signature.symbol])
 

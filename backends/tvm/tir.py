@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import tvm
-from tvm import tirx
+from tvm import ir, tirx
 from tvm.sym import Analyzer
 
 # TVM ships no types: these names say what an argument is meant to be.
@@ -173,14 +174,84 @@ def vectorized(extent: int, body: Callable[[Expr], Stmt | None], name: str = "v"
     return loop(extent, body, name, tirx.ForKind.VECTORIZED)
 
 
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A buffer as a function of its own sees it: from a pointer to its first element on."""
+
+    buffer: Buffer
+    local: Buffer
+    pointer: Expr
+
+    def start(self) -> Expr:
+        """The first element, for who calls the function."""
+        return load(self.buffer, [index(0)] * len(self.buffer.shape))
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What a function of its own uses of where it is called: buffers, and numbers that it
+    takes as arguments so that functions that differ in these are one.
+
+    ``registers`` belong to the function itself.
+    """
+
+    buffers: dict[Buffer, Elsewhere] = field(default_factory=dict)
+    offsets: dict[int, Expr] = field(default_factory=dict)
+    registers: set[Buffer] = field(default_factory=set)
+
+
+# Of the function of its own that is being built, if there is one.
+_surroundings: ContextVar[Surroundings | None] = ContextVar("surroundings", default=None)
+# Longer than any array: functions of their own do not know the length of the first axis.
+_ANY_LENGTH = 1 << 48
+
+
+@contextmanager
+def elsewhere() -> Iterator[Surroundings]:
+    """While this lasts, memory is accessed through pointers; what was used is given back."""
+    found = Surroundings()
+    token = _surroundings.set(found)
+    try:
+        yield found
+    finally:
+        _surroundings.reset(token)
+
+
+def offset(value: int) -> Expr:
+    """An index that is constant here, and an argument of functions of their own."""
+    known = _surroundings.get()
+    if known is None:
+        return index(value)
+    if value not in known.offsets:
+        known.offsets[value] = tirx.Var("offset", INDEX)
+    return known.offsets[value]
+
+
+def _seen_from_here(buffer: Buffer) -> Buffer:
+    """A buffer, or what stands for it in a function of its own."""
+    known = _surroundings.get()
+    if known is None or buffer in known.registers:
+        return buffer
+    if buffer in known.buffers:
+        return known.buffers[buffer].local
+    dtype = str(buffer.dtype)
+    pointer = tirx.Var(f"{buffer.name}_data", ir.PointerType(ir.PrimType(dtype)))
+    shape = [index(_ANY_LENGTH), *buffer.shape[1:]] if len(buffer.shape) else []
+    local = tirx.decl_buffer(
+        shape, dtype, buffer.name, data=pointer, data_alignment=buffer.data_alignment
+    )
+    known.buffers[buffer] = Elsewhere(buffer, local, pointer)
+    return local
+
+
 def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
     """``buffer[indices] = value``"""
-    return tirx.BufferStore(buffer, value, list(indices))
+    return tirx.BufferStore(_seen_from_here(buffer), value, list(indices))
 
 
 def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """``buffer[indices]``"""
-    return tirx.BufferLoad(buffer, list(indices))
+    return tirx.BufferLoad(_seen_from_here(buffer), list(indices))
 
 
 def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
@@ -192,6 +263,9 @@ def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
     """A small array that LLVM keeps in registers, and its declaration (at most 1 KiB)."""
     buffer = tirx.decl_buffer(tuple(shape), dtype, name)
+    known = _surroundings.get()
+    if known is not None:
+        known.registers.add(buffer)
     return buffer, tirx.AllocBuffer(buffer)
 
 
@@ -203,6 +277,23 @@ def argument(name: str, shape: Sequence[Extent], dtype: str, itemsize: int) -> B
         name,
         data_alignment=itemsize,
     )
+
+
+def at_address(
+    address: Expr, name: str, shape: Sequence[Extent], dtype: str, itemsize: int
+) -> tuple[Buffer, list[Stmt]]:
+    """A dense array at an address, and its declaration."""
+    kind = ir.PointerType(ir.PrimType(dtype))
+    pointer = tirx.Var(f"{name}_data", kind)
+    buffer = tirx.decl_buffer(
+        tuple(index(s) if isinstance(s, int) else s for s in shape),
+        dtype,
+        name,
+        data=pointer,
+        data_alignment=itemsize,
+    )
+    bound = tirx.Bind(pointer, tirx.reinterpret(kind, address))
+    return buffer, [bound, tirx.DeclBuffer(buffer, data=pointer)]
 
 
 def view_of(

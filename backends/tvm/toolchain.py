@@ -64,7 +64,7 @@ def machine_of(target: str = "native") -> Machine:
 def compile_kernels(kernels: Iterable[Kernel], target: str = "native") -> Any:
     """A TVM executable with one function for each kernel, by its symbol."""
     tvm = require_tvm()
-    functions = {kernel.signature.symbol: kernel.function for kernel in kernels}
+    functions = {name: body for kernel in kernels for name, body in kernel.functions.items()}
     machine = tvm.target.Target({"kind": "llvm", "mcpu": resolve_target(target)})
     from rnndsl.backends.tvm import pipeline
 
