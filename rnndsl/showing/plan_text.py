@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from rnndsl.compiler.classes import classify
 from rnndsl.compiler.ir import Graph, LeafRole, Node
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.plan import Plan, Stage, StageKind
 from rnndsl.compiler.text import print_graph
 from rnndsl.dims import Dim
+from rnndsl.source import Span
 
+Locate = Callable[[Span], str]
 _FLOAT = 4  # bytes of a float32
 _KINDS = {
     StageKind.PARALLEL: "parallel: for all time steps at once",
@@ -39,15 +42,22 @@ def cost_of(bound: Graph, value: int) -> Cost:
     return Cost(flops, _FLOAT * prod(node.type.sizes))
 
 
-def plan_text(heading: str, plan: Plan, sizes: Mapping[str, int]) -> str:
-    """The stages of a plan; ``sizes`` are those at which operations and bytes are counted."""
+def plan_text(
+    heading: str, plan: Plan, sizes: Mapping[str, int], locate: Locate | None = None
+) -> str:
+    """The stages of a plan; ``sizes`` are those at which operations and bytes are counted.
+
+    ``locate`` turns a span into file, line and column.
+    """
     bound = plan.graph.bind(sizes)
     equations = _equations(plan.graph)
     total = sum((cost_of(bound, v) for s in plan.stages for v in s.values), Cost())
     order = "last time step first" if plan.reverse else "first time step first"
     lines = [f"{heading}: {_count(len(plan.stages), 'stage')}, {order}", f"  {_cost(total)}", ""]
+    classes = {found.stage: found.text(locate) for found in classify(plan)}
     for number, stage in enumerate(plan.stages, start=1):
-        lines += _stage_lines(number, plan, stage, bound, equations)
+        recurrence = classes.get(number - 1, "")
+        lines += _stage_lines(number, plan, stage, bound, equations, recurrence)
     return "\n".join(lines)
 
 
@@ -58,7 +68,12 @@ def parameters_text(shapes: Sequence[tuple[str, tuple[Dim, ...]]], sizes: Mappin
 
 
 def _stage_lines(
-    number: int, plan: Plan, stage: Stage, bound: Graph, equations: Mapping[int, str]
+    number: int,
+    plan: Plan,
+    stage: Stage,
+    bound: Graph,
+    equations: Mapping[int, str],
+    recurrence: str,
 ) -> list[str]:
     costs = {value: cost_of(bound, value) for value in stage.values}
     lines = [
@@ -70,6 +85,8 @@ def _stage_lines(
         types = [plan.graph.type_of(_leaf(plan.graph, state)) for state in stage.states]
         shown = (f"{s} {_shape(t.shape)}" for s, t in zip(stage.states, types, strict=True))
         lines.append(f"    {word} {', '.join(shown)}")
+    if recurrence:
+        lines.append(f"    {recurrence}")
     width = max((len(equations[value]) for value in stage.values), default=0)
     for value in stage.values:
         cost = costs[value]

@@ -142,6 +142,14 @@ class _Case:
         passes = PIPELINES["backward" if reverse else "final"]
         return split(run_pipeline(graph, passes), reverse)
 
+    def location(self, span: Span) -> str:
+        """File, line and column of a span."""
+        for source in self.cell.sources():
+            if source.name == span.file:
+                line, column = source.location(span.start)
+                return f"{source.name}:{line}:{column}"
+        return span.file
+
     def call_name(self, span: Span) -> str:
         return self._calls.get(span, "")
 
@@ -207,8 +215,8 @@ def _plan(case: _Case) -> str:
         f"{case.note_on_sizes()}{case.cell.name}: {parameters_text(shapes, case.sizes)}; "
         f"{saved} values saved for the backward pass\n"
         "# behind each value: flops and bytes of the result, per example and time step\n\n"
-        f"{plan_text('forward', forward, case.sizes)}\n"
-        f"{plan_text('backward', backward, case.sizes)}"
+        f"{plan_text('forward', forward, case.sizes, case.location)}\n"
+        f"{plan_text('backward', backward, case.sizes, case.location)}"
     )
 
 
