@@ -14,7 +14,10 @@ from rich.text import Text
 
 from rnndsl.search.record import TRAINED, TrialRecord
 from rnndsl.search.results import Leaderboard, table_rows
-from rnndsl.search.study import SearchResult, Watcher
+from rnndsl.search.seeds import Repeats, mean_and_error
+from rnndsl.search.study import SearchResult
+from rnndsl.search.throughput import Throughput
+from rnndsl.search.watch import Watcher
 
 SHOWN = 10  # rows of the leaderboard
 _CHOICES = 60  # characters
@@ -38,6 +41,12 @@ class LineDisplay:
     def rung(self, trial: int | None, rung: int, score: float) -> None:
         """Nothing: a line for each rung would be too many."""
 
+    def died(self, how: str, orphans: int) -> None:
+        self.say(died_line(how, orphans))
+
+    def repeated(self, subject: str, scores: Repeats) -> None:
+        self.say(f"seeds of {_subject(subject)}: {repeats_text(scores)}")
+
     def finished(self, record: TrialRecord, board: Leaderboard) -> None:
         best = "  (best)" if board.winner and board.winner.number == record.number else ""
         choices = choices_text(record) if record.kind in TRAINED else ""
@@ -51,25 +60,42 @@ class TableDisplay(LineDisplay):
         super().__init__(sys.stdout, unit)
         self.live = live
         self.board: Leaderboard | None = None
+        self.running: dict[str, str] = {}  # how the trials under way are doing
+        self.last = ""
 
     def say(self, text: str) -> None:
         self.live.console.print(text, highlight=False)
 
     def rung(self, trial: int | None, rung: int, score: float) -> None:
         name = "baseline" if trial is None else f"trial {trial}"
-        self._draw(f"training {name}: {score:.3f} {self.unit} at rung {rung}")
+        self.running[name] = f"training {name}: {score:.3f} {self.unit} after {rung} steps"
+        self._draw()
+
+    def baseline(self, record: TrialRecord) -> None:
+        self.running.pop("baseline", None)
+        super().baseline(record)
+
+    def died(self, how: str, orphans: int) -> None:
+        self.running.clear()  # those that live will soon be heard of again
+        super().died(how, orphans)
+
+    def repeated(self, subject: str, scores: Repeats) -> None:
+        self.last = f"seeds of {_subject(subject)}: {repeats_text(scores)}"
+        self._draw()
 
     def finished(self, record: TrialRecord, board: Leaderboard) -> None:
         self.board = board
-        self._draw(f"trial {record.number}: {result_text(record, self.unit)}")
+        self.running.pop(f"trial {record.number}", None)
+        self.last = f"trial {record.number}: {result_text(record, self.unit)}"
+        self._draw()
 
-    def _draw(self, status: str) -> None:
-        line = Text(status, style="dim")
+    def _draw(self) -> None:
+        lines = [Text(line, style="dim") for line in [self.last, *self.running.values()] if line]
         if self.board is None:
-            self.live.update(line)
+            self.live.update(Group(*lines))
             return
         counts = Text(counts_text(self.board), style="dim")
-        self.live.update(Group(leaderboard_table(self.board), counts, line))
+        self.live.update(Group(leaderboard_table(self.board), counts, *lines))
 
 
 @contextmanager
@@ -91,6 +117,9 @@ def print_end(result: SearchResult, stream: TextIO | None = None) -> None:
         console.width = 120  # a pipe has no width
     console.print(leaderboard_table(result.board))
     console.print(counts_text(result.board), highlight=False)
+    if result.throughput is not None:
+        for line in throughput_lines(result.throughput):
+            console.print(line, highlight=False)
 
 
 def leaderboard_table(board: Leaderboard) -> Table:
@@ -98,7 +127,8 @@ def leaderboard_table(board: Leaderboard) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("#", justify="right")
     table.add_column("cell")
-    table.add_column(board.unit, justify="right")
+    for unit in board.units:
+        table.add_column(unit, justify="right")
     table.add_column("parameters", justify="right")
     table.add_column("width", justify="right")
     table.add_column("choices", overflow="ellipsis", no_wrap=True, max_width=_CHOICES)
@@ -108,7 +138,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
         table.add_row(
             str(row["rank"]),
             row["cell"],
-            f"{row[board.unit]:.3f}",
+            *("" if row[unit] is None else f"{row[unit]:.3f}" for unit in board.units),
             f"{row['parameters']:,}" if row["parameters"] else "",
             str(row["width"] or ""),
             Text(choices),
@@ -126,10 +156,42 @@ def resumed_line(done: int, orphans: int) -> str:
     return f"resuming: {done} cell{'s are' if done != 1 else ' is'} trained{again}"
 
 
+def died_line(how: str, orphans: int) -> str:
+    """``a worker died (signal 9); its trial is done again``"""
+    again = "; its trial is done again" if orphans else ""
+    return f"a worker died ({how}){again}; another takes its place"
+
+
+def repeats_text(scores: Repeats) -> str:
+    """``valid 2.214 ± 0.003, test 2.301 ± 0.004 (5 seeds)``"""
+    parts = []
+    for name, values in (("valid", scores.valid), ("test", scores.test)):
+        if values:
+            mean, error = mean_and_error(values)
+            parts.append(f"{name} {mean:.3f}" + (f" ± {error:.3f}" if error is not None else ""))
+    return f"{', '.join(parts)} ({len(scores.valid)} seed{'s' * (len(scores.valid) != 1)})"
+
+
+def throughput_lines(found: Throughput) -> list[str]:
+    """How many cells an hour, and where the time went."""
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in found.shares.items())
+    static = ""
+    if found.static:
+        static = f"; {found.static} not trained, {found.static_seconds * 1e3:.0f} ms each"
+    cells = f"{found.per_hour:,.0f} trained cells an hour"
+    counted = f"({found.trained} in {found.seconds:,.0f} s)"
+    return [f"{cells} {counted}{static}", f"the time went to: {shares}"]
+
+
+def _subject(subject: str) -> str:
+    return subject if subject == "baseline" else f"trial {subject}"
+
+
 def result_text(record: TrialRecord, unit: str) -> str:
     """``2.214 bits/char``, or what became of it."""
     if record.kind == "scored":
-        return f"{record.score:.3f} {unit}"
+        others = "".join(f", {score:.4g}" for score in record.scores[1:])
+        return f"{record.score:.3f} {unit}{others}"
     return f"{record.kind}: {record.reason}" if record.reason else record.kind
 
 

@@ -133,3 +133,76 @@ class NoSuchSpace(Diagnostic):
     name: str
     known: str
     suggestion: str = ""
+
+
+@dataclass(frozen=True)
+class BadStorage(Diagnostic):
+    code = "E0614"
+    title = "the storage {url} cannot be used"
+    label = "{reason}"
+    help = (
+        "`postgresql+psycopg2://USER:PASSWORD@HOST/NAME` needs `pip install rnndsl[postgresql]`, "
+        "`grpc://HOST:PORT` needs `pip install rnndsl[grpc]`"
+    )
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoStudy(Diagnostic):
+    code = "E0615"
+    title = "there is no study in {folder}"
+    label = "near it are {near}"
+    help = "a study's folder is the one that `rnndsl search` was given as `--study`"
+    folder: str
+    near: str = ""
+
+
+@dataclass(frozen=True)
+class UnknownObjective(Diagnostic):
+    code = "E0616"
+    title = "there is no objective `{name}`"
+    label = "the objectives are {known}; several are joined by commas"
+    help = "did you mean `{suggestion}`?"
+    name: str
+    known: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True)
+class NoSuchTrial(Diagnostic):
+    code = "E0617"
+    title = "trial {number} of {study} cannot be done again"
+    label = "{reason}"
+    study: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkersKeepDying(Diagnostic):
+    code = "E0618"
+    title = "{count} worker processes in a row died before they had finished a trial"
+    label = "the last one ended with {how}"
+    note = "the study is saved; killed by signal 9 often means that memory was used up"
+    help = "give fewer `--workers`, or run with `--workers 1` to see what happens"
+    count: int
+    how: str
+
+
+@dataclass(frozen=True)
+class UnknownPruner(Diagnostic):
+    code = "E0619"
+    title = "there is no pruner `{name}`"
+    label = "the pruners are {known}"
+    help = "did you mean `{suggestion}`?"
+    name: str
+    known: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True)
+class SpaceMissing(Diagnostic):
+    code = "E0620"
+    title = "no space is named"
+    help = "name one: `rnndsl search gated`, or a file `rnndsl search my_space.rnn`"

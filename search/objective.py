@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rnndsl.diagnostics import RnndslError
+from rnndsl.search.account import Account
 from rnndsl.search.candidate import reason_of
+from rnndsl.search.measures import MEASURES, Measured, measure
 from rnndsl.search.record import Outcome
+from rnndsl.search.rungs import Rungs
 
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
-    from rnndsl.training import Corpus, Progress, TrainConfig
+    from rnndsl.search.trainers import Trainer
+    from rnndsl.training import Corpus
 
-# report(rung, score) says whether to stop a run that looks worse than the others.
+# report(step, score) says whether to stop a run that looks worse than the others.
 Report = Callable[[int, float], bool]
 
 
 class Objective(Protocol):
-    """What the study's loop asks to judge a cell."""
+    """What the study's loop asks to judge a cell.
+
+    One that measures several things at once also has ``units``, one for each.
+    """
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -38,122 +44,148 @@ class Objective(Protocol):
         """Train ``cell``; what it raises is recorded as the reason of the failure."""
 
 
+def units_of(objective: Objective) -> tuple[str, ...]:
+    """The unit of each thing that an objective measures."""
+    return tuple(getattr(objective, "units", (objective.unit,)))
+
+
 @dataclass(frozen=True)
 class TrainSettings:
     """One short training run.  ``hidden`` is the width of the baseline; every other cell gets
-    the width at which it has the baseline's number of parameters."""
+    the width at which it has the baseline's number of parameters, unless ``parameters`` are
+    an objective: then all have this width."""
 
     data: str | None = None
-    level: str = "char"
+    task: str = "char"
+    min_count: int = 1
+    objectives: tuple[str, ...] = ("loss",)
     baseline: str = "lstm"
     hidden: int = 64
     steps: int = 400
     rungs: int = 4  # validations; a cell is compared with the others at each but the last
+    factor: int = 2  # each rung has so many times the steps of the one before
     batch: int = 32
     bptt: int = 64
     lr: float = 4e-3
     eval_tokens: int = 20_000
     seed: int = 0
     threads: int | None = None
+    backend: str = "auto"
+
+    @property
+    def places(self) -> Rungs:
+        return Rungs(self.steps, self.rungs, self.factor)
 
 
 class TrainObjective:
-    """Validation loss after a fixed number of steps, in bits per token."""
+    """The objectives of ``settings``, measured in and after a fixed number of training steps.
 
-    def __init__(self, settings: TrainSettings, corpus: Corpus) -> None:
+    ``corpus`` is what a language model is trained on; None for the task that is named.
+    """
+
+    def __init__(self, settings: TrainSettings, corpus: Corpus | None = None) -> None:
         self._settings, self._corpus = settings, corpus
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """What trains a cell: a language model on text, or on a task that is generated."""
+        from rnndsl.search.trainers import make_trainer
+
+        return make_trainer(self._settings, self._corpus)
 
     @property
     def settings(self) -> dict[str, Any]:
         values = asdict(self._settings)
-        del values["threads"]
+        for name in ("threads", "backend"):
+            del values[name]
+        values["objectives"] = list(self._settings.objectives)
         # The text itself, wherever it lies.
-        return values | {"data": f"{self._corpus.name} {self._corpus.fingerprint[:12]}"}
+        return values | {"data": self.trainer.data}
 
     @property
     def unit(self) -> str:
-        return "bits/char" if self._settings.level == "char" else "bits/word"
+        return self.units[0]
 
-    @cached_property
+    @property
+    def units(self) -> tuple[str, ...]:
+        """The unit of each objective."""
+        return tuple(
+            self.trainer.unit if name == "loss" else MEASURES[name]
+            for name in self._settings.objectives
+        )
+
+    @property
     def budget(self) -> int:
         """The baseline's number of parameters."""
-        from rnndsl.training import parameter_count
-
-        config = self._config(self._settings.baseline, self._settings.hidden)
-        return parameter_count(
-            config.cell,
-            config.hidden,
-            vocabulary=len(self._corpus.vocabulary),
-            embedding=config.embedding_size,
-        )
+        return self.trainer.budget
 
     def baseline(self, report: Report) -> Outcome:
         return self._run(self._settings.baseline, self._settings.hidden, report)
 
     def evaluate(self, cell: Cell, report: Report) -> Outcome:
-        from rnndsl.training import solve_width
-
         try:
-            config = self._config(cell, 1)
-            width = solve_width(
-                cell,
-                self.budget,
-                vocabulary=len(self._corpus.vocabulary),
-                embedding=config.embedding_size,
-            )
+            width = self.width(cell)
         except RnndslError as error:
             return Outcome("rejected", reason=reason_of(error))
         return self._run(cell, width, report)
 
-    def _config(self, cell: str | Cell, width: int) -> TrainConfig:
-        from rnndsl.training import TrainConfig
+    def repeat(self, cell: Cell | None, seed: int) -> Outcome:
+        """Train ``cell``, None for the baseline, from another seed; ``facts["test"]`` is its
+        loss on the test data."""
+        changed = replace(self._settings, seed=seed)
+        again = TrainObjective(changed, self._corpus)
+        again.__dict__["trainer"] = self.trainer.with_settings(changed)  # the data are the same
+        if cell is None:
+            return again._run(changed.baseline, changed.hidden, _never, test=True)
+        return again._run(cell, self.width(cell), _never, test=True)
 
-        s = self._settings
-        return TrainConfig(
-            cell=cell,
-            level=s.level,  # type: ignore[arg-type]
-            hidden=width,
-            embedding=s.hidden,  # alike for all, so that widths differ by the cell alone
-            steps=s.steps,
-            epochs=None,
-            batch=s.batch,
-            bptt=s.bptt,
-            lr=s.lr,
-            eval_every=max(1, s.steps // s.rungs),
-            eval_tokens=s.eval_tokens,
-            seed=s.seed,
-            threads=s.threads,
-        )
+    def width(self, cell: Cell) -> int:
+        """The width that ``cell`` is trained at; RnndslError when it allows none."""
+        if "parameters" in self._settings.objectives:
+            return self._settings.hidden
+        return self.trainer.width(cell)
 
-    def _run(self, cell: str | Cell, width: int, report: Report) -> Outcome:
-        from rnndsl.training import TrainingDivergedError, train
-        from rnndsl.training.evaluate import bits
+    def _run(self, cell: str | Cell, width: int, report: Report, test: bool = False) -> Outcome:
+        from rnndsl.training.errors import TrainingDivergedError
 
-        config = self._config(cell, width)
-        started = time.perf_counter()
-        steps = 0
+        settings = self._settings
+        account = Account()
+        places = settings.places.places
 
-        def on_progress(progress: Progress) -> bool:
-            nonlocal steps
-            steps = progress.step
-            if progress.valid_loss is None:
+        def on_step(step: int, loss: float | None) -> bool:
+            account.step(step, validated=loss is not None)
+            if loss is None or step not in places:
                 return True
-            rung = progress.step // (config.eval_every or 1)
-            stop = report(rung, bits(progress.valid_loss))
-            return not stop or progress.step == config.steps
+            stop = report(step, loss)
+            return not stop or step == settings.steps
 
-        facts = {"width": width}
+        facts: dict[str, Any] = {"width": width}
         try:
-            result = train(config, on_progress, corpus=self._corpus)
+            trained = self.trainer.train(cell, width, on_step, test)
         except TrainingDivergedError as error:
-            facts |= _facts(steps, started)
-            return Outcome("diverged", reason=reason_of(error), facts=facts)
-        facts |= _facts(steps, started) | {"parameters": result.parameters}
-        if result.stopped == "pruned":
-            reason = f"worse than the median after {steps} steps"
+            return Outcome("diverged", reason=reason_of(error), facts=facts | account.facts())
+        facts |= account.facts() | {"parameters": trained.parameters}
+        if trained.pruned:
+            reason = f"given up after {account.steps} of {settings.steps} steps"
             return Outcome("pruned", reason=reason, facts=facts)
-        return Outcome("scored", result.bits_per_token, facts=facts)
+        found = Measured(
+            loss=trained.score,
+            parameters=trained.parameters,
+            seconds_per_token=account.step_seconds / self.trainer.tokens_per_step,
+        )
+        with account.spent("latency"):
+            scores = [
+                self._measure(name, cell, width, found, facts) for name in settings.objectives
+            ]
+        facts |= account.facts() | ({"test": trained.test} if test else {})
+        return Outcome("scored", scores[0], facts=facts, others=tuple(scores[1:]))
+
+    def _measure(
+        self, name: str, cell: str | Cell, width: int, found: Measured, facts: dict[str, Any]
+    ) -> float:
+        base = (self._settings.baseline, self._settings.hidden)
+        return measure(name, (cell, width), base, self.trainer.input_size, found, facts)
 
 
-def _facts(steps: int, started: float) -> dict[str, Any]:
-    return {"steps": steps, "seconds": round(time.perf_counter() - started, 2)}
+def _never(step: int, score: float) -> bool:
+    return False

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from optuna.trial import FrozenTrial, TrialState
 
+from rnndsl.search.worker import ORIGIN
+
 # scored: trained to the end; pruned: stopped at a rung, as worse than the median; diverged and
 # failed: training ended without a score; rejected: never trained, for a static reason;
 # duplicate: the same cell as an earlier trial, not trained again; interrupted: Ctrl-C;
@@ -33,17 +35,31 @@ STATES: Mapping[Kind, TrialState] = {
 
 # User attributes of a trial.
 CELL = "cell"  # its text and hash
+CHOICES = "choices"  # pairs of name and label, where a searcher stores them besides Optuna
 OUTCOME = "outcome"  # kind, reason, facts
+CURVE = "curve"  # scores by step, where Optuna takes none: in studies of several objectives
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a cell did.  ``score`` is set when it was scored: lower is better."""
+    """How a cell did.  ``score`` is set when it was scored: lower is better.
+
+    ``others`` are the scores of the other objectives, where there are several.  ``facts`` are
+    parameters, width, steps, the seconds spent on what, and whatever else was measured.
+    """
 
     kind: Kind
     score: float | None = None
     reason: str = ""
-    facts: Mapping[str, Any] = field(default_factory=dict)  # parameters, width, steps, seconds
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    others: tuple[float, ...] = ()
+
+    @property
+    def value(self) -> float | tuple[float, ...] | None:
+        """What a study is told."""
+        if self.score is None or not self.others:
+            return self.score
+        return (self.score, *self.others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,10 @@ class TrialRecord:
     hash: str
     choices: Mapping[str, str]
     facts: Mapping[str, Any]
-    curve: Mapping[int, float]  # what was reported at each rung
+    curve: Mapping[int, float]  # the score at each rung, by training steps
+    scores: tuple[float, ...] = ()  # of all objectives; ``score`` is the first
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_record(trial: FrozenTrial) -> TrialRecord | None:
@@ -71,17 +90,34 @@ def read_record(trial: FrozenTrial) -> TrialRecord | None:
     # What is to be said of a trial is stored just before its state; a process that dies in
     # between has not finished it.
     orphaned = kind != "duplicate" and STATES[kind] is not trial.state
+    scores = tuple(trial.values or ()) if trial.state is TrialState.COMPLETE else ()
+    origin = trial.user_attrs.get(ORIGIN, {})
     return TrialRecord(
         number=trial.number,
         kind="orphaned" if orphaned else kind,
-        score=trial.value if trial.state is TrialState.COMPLETE else None,
+        score=scores[0] if scores else None,
         reason="its process ended before it did" if orphaned else outcome.get("reason", ""),
         text=cell.get("text", ""),
         hash=cell.get("hash", ""),
-        choices=dict(trial.params),
+        choices=choices_of(trial),
         facts=outcome.get("facts", {}),
-        curve=dict(trial.intermediate_values),
+        curve=_curve(trial),
+        scores=scores,
+        seed=origin.get("seed", 0),
+        versions=origin.get("versions", {}),
     )
+
+
+def choices_of(trial: FrozenTrial) -> dict[str, str]:
+    """What a trial's cell was made of, as names and labels."""
+    if CHOICES in trial.user_attrs:
+        return {name: label for name, label in trial.user_attrs[CHOICES]}
+    return dict(trial.params)
+
+
+def _curve(trial: FrozenTrial) -> dict[int, float]:
+    stored = trial.user_attrs.get(CURVE, {})
+    return {int(step): score for step, score in stored.items()} or dict(trial.intermediate_values)
 
 
 def read_records(trials: Iterable[FrozenTrial]) -> tuple[TrialRecord, ...]:

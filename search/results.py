@@ -24,7 +24,7 @@ class Leaderboard:
     """The trained cells, best first, those without a score last; and what else was proposed."""
 
     study: str
-    unit: str
+    units: tuple[str, ...]  # of each objective
     command: str
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
@@ -33,18 +33,43 @@ class Leaderboard:
     counts: Mapping[str, int]
 
     @property
+    def unit(self) -> str:
+        """The unit of the first objective, by which cells are compared."""
+        return self.units[0]
+
+    @property
     def winner(self) -> TrialRecord | None:
         """The best scored cell."""
         return self.rows[0] if self.rows and self.rows[0].score is not None else None
 
 
 def rank(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
-    """The trained ones, best first; of equal scores the earlier trial."""
+    """The trained ones, best first; of equal scores the earlier trial.
 
-    def place(record: TrialRecord) -> tuple[bool, float, int]:
-        return record.score is None, record.score or 0.0, record.number
+    With several objectives, those come first that no other is better than in every respect,
+    among them those with the best first score.
+    """
+    trained = [record for record in records if record.kind in TRAINED]
+    front = {record.number for record in pareto_front(trained)}
 
-    return tuple(sorted((r for r in records if r.kind in TRAINED), key=place))
+    def place(record: TrialRecord) -> tuple[bool, bool, float, int]:
+        behind = record.number not in front
+        return record.score is None, behind, record.score or 0.0, record.number
+
+    return tuple(sorted(trained, key=place))
+
+
+def pareto_front(records: Iterable[TrialRecord]) -> tuple[TrialRecord, ...]:
+    """The scored ones that no other beats in one objective without losing in another; all
+    of them where there is one objective, since then a score says everything."""
+    scored = [record for record in records if record.scores]
+    if all(len(record.scores) == 1 for record in scored):
+        return tuple(scored)
+    return tuple(r for r in scored if not any(_dominates(o.scores, r.scores) for o in scored))
+
+
+def _dominates(left: tuple[float, ...], right: tuple[float, ...]) -> bool:
+    return left != right and all(a <= b for a, b in zip(left, right, strict=True))
 
 
 def count_kinds(records: Iterable[TrialRecord]) -> dict[str, int]:
@@ -98,7 +123,7 @@ def table_rows(board: Leaderboard) -> list[dict[str, Any]]:
             "cell": _name(board, record),
             "kind": record.kind,
             "baseline": record is board.baseline,
-            board.unit: record.score,
+            **dict(zip(board.units, record.scores or (None,) * len(board.units), strict=True)),
             "parameters": record.facts.get("parameters"),
             "width": record.facts.get("width"),
             "steps": record.facts.get("steps"),
@@ -137,7 +162,7 @@ def _json(board: Leaderboard) -> str:
     ]
     content = {
         "study": board.study,
-        "unit": board.unit,
+        "units": list(board.units),
         "command": board.command,
         "settings": dict(board.settings),
         "versions": dict(board.versions),

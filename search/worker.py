@@ -6,18 +6,14 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
 
 from rnndsl.search.versions import installed_versions
 
 ORIGIN = "origin"  # the user attribute of a trial
-
-# A trial is in the storage for an instant before it says whose it is.
-_GRACE = timedelta(minutes=1)
 
 
 def this_worker() -> dict[str, Any]:
@@ -29,26 +25,26 @@ def this_worker() -> dict[str, Any]:
 def begin_trial(study: optuna.Study, seed: int) -> optuna.Trial:
     """A new trial, which says at once whose it is and what it depends on besides its cell."""
     trial = study.ask()
-    versions = installed_versions()
-    trial.set_user_attr(ORIGIN, {**this_worker(), "seed": seed, "versions": versions})
+    trial.set_user_attr(ORIGIN, origin(seed))
     return trial
 
 
-def is_orphan(trial: FrozenTrial, now: datetime | None = None) -> bool:
-    """Whether the process of a running trial is gone.
+def origin(seed: int) -> dict[str, Any]:
+    """What a trial says of itself: whose it is, since when, its seed and the versions."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {**this_worker(), "time": now, "seed": seed, "versions": installed_versions()}
 
-    Processes of other hosts cannot be seen from here; their trials are left alone.
-    """
-    worker: Mapping[str, Any] | None = trial.user_attrs.get(ORIGIN)
-    if worker is None:
-        started = trial.datetime_start
-        now = now or datetime.now(UTC)
-        return started is None or now - started.astimezone(UTC) > _GRACE
-    if worker["host"] != socket.gethostname():
+
+def is_here(origin: Mapping[str, Any]) -> bool:
+    """Whether the process of an origin runs, or ran, on this machine."""
+    return bool(origin["host"] == socket.gethostname())
+
+
+def is_gone(origin: Mapping[str, Any]) -> bool:
+    """Whether the process of an origin on this machine has ended."""
+    if origin["pid"] == os.getpid() and origin["start"] == _start(os.getpid()):
         return False
-    if worker["pid"] == os.getpid() and worker["start"] == _start(os.getpid()):
-        return False
-    return not _alive(worker["pid"]) or _start(worker["pid"]) != worker["start"]
+    return not _alive(origin["pid"]) or _start(origin["pid"]) != origin["start"]
 
 
 def _alive(pid: int) -> bool:

@@ -71,6 +71,7 @@ class TrainConfig:
     plateau_patience: int = 2  # validations without improvement before a decay
 
     eval_every: int | None = None  # steps; None: after each epoch
+    eval_steps: tuple[int, ...] = ()  # after these steps, in the place of ``eval_every``
     eval_tokens: int | None = None  # at most so many tokens of the validation text
     patience: int | None = None  # validations without improvement before stopping early
     checkpoint_every: int | None = 200  # steps between checkpoints that no validation asks for
@@ -197,6 +198,7 @@ def config_to_json(config: TrainConfig) -> dict[str, Any]:
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     values["cell"] = config.cell_name
     values["numbers"] = [list(pair) for pair in config.numbers]
+    values["eval_steps"] = list(config.eval_steps)
     return values
 
 
@@ -206,6 +208,7 @@ def config_from_json(values: Mapping[str, Any], cell: str | Cell) -> TrainConfig
     kept = {name: value for name, value in values.items() if name in known}
     kept["cell"] = cell
     kept["numbers"] = tuple((str(name), value) for name, value in kept.get("numbers", ()))
+    kept["eval_steps"] = tuple(kept.get("eval_steps", ()))
     return TrainConfig(**kept)
 
 

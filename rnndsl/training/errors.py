@@ -157,6 +157,19 @@ class OutOfMemory(TrainingMistake):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnknownTask(TrainingMistake):
+    """A task that there is not."""
+
+    code = "E0721"
+    title = "there is no task `{name}`"
+    note = "the tasks are char, word, {known}"
+    help = "did you mean `{suggestion}`?"
+    name: str
+    known: str
+    suggestion: str = ""
+
+
 # ------------------------------------------------------------------------------ divergence
 
 

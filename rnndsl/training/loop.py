@@ -67,7 +67,7 @@ def train(
 def _loop(
     run: Run, recorder: Recorder, on_progress: OnProgress | None, interrupt: Interrupt
 ) -> StopReason:
-    config, position = run.config, run.position
+    position = run.position
     before = position.seconds
     started = time.perf_counter()
     first_tokens = position.tokens
@@ -77,7 +77,7 @@ def _loop(
     while stopped is None:
         measured = train_step(run)
         validation = None
-        if position.step % (config.eval_every or run.epoch_steps) == 0:
+        if _is_to_validate(run):
             train_loss = position.train_loss
             validation = validate(run, measured["learning_rate"])
         else:
@@ -96,6 +96,14 @@ def _loop(
         recorder.validation(run, validation)
     recorder.end(run)
     return stopped
+
+
+def _is_to_validate(run: Run) -> bool:
+    """Whether a validation follows the step that was just made."""
+    config, step = run.config, run.position.step
+    if config.eval_steps:
+        return step in config.eval_steps
+    return step % (config.eval_every or run.epoch_steps) == 0
 
 
 def _bound(run: Run, seconds: float) -> StopReason | None:

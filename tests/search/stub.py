@@ -17,6 +17,7 @@ from rnndsl.search.reading import read_space
 from rnndsl.search.record import Outcome, TrialRecord
 from rnndsl.search.results import Leaderboard
 from rnndsl.search.samplers import sampler
+from rnndsl.search.seeds import Repeats
 from rnndsl.search.study import SearchResult, SearchSettings, run_search
 
 SPACE = """\
@@ -68,6 +69,7 @@ class Quiet:
 
     records: list[TrialRecord] = field(default_factory=list)
     resumes: list[tuple[int, int]] = field(default_factory=list)
+    deaths: list[str] = field(default_factory=list)
 
     def resumed(self, done: int, orphans: int) -> None:
         self.resumes.append((done, orphans))
@@ -78,6 +80,11 @@ class Quiet:
 
     def finished(self, record: TrialRecord, board: Leaderboard) -> None:
         self.records.append(record)
+
+    def died(self, how: str, orphans: int) -> None:
+        self.deaths.append(how)
+
+    def repeated(self, subject: str, scores: Repeats) -> None: ...
 
 
 def search(

@@ -19,11 +19,11 @@ from rnndsl.search.command import add_arguments
 from rnndsl.search.counting import Counter
 from rnndsl.search.fill import fill_derivation
 from rnndsl.search.generated import DEEPEST, DEFAULT_DEPTH
+from rnndsl.search.loop import FAVOURITES, PATIENCE
 from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, OPERATORS
 from rnndsl.search.reading import candidate_text, list_spaces, read_space
 from rnndsl.search.record import STATES
 from rnndsl.search.screen import LARGEST, STEPS
-from rnndsl.search.study import FAVOURITES, PATIENCE
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
 

@@ -86,18 +86,18 @@ def test_the_same_cell_gets_the_same_score(objective: TrainObjective) -> None:
 def test_rungs_are_reported_and_can_stop_a_run(objective: TrainObjective) -> None:
     reported: list[int] = []
 
-    def report(rung: int, score: float) -> bool:
-        reported.append(rung)
-        return rung == 2
+    def report(step: int, score: float) -> bool:
+        reported.append(step)
+        return step == 6
 
     outcome = objective.evaluate(rnndsl.load("gru"), report)
-    assert reported == [1, 2]
+    assert reported == [3, 6]
     assert outcome.kind == "pruned"
-    assert outcome.facts["steps"] == 8
+    assert outcome.facts["steps"] == 6
 
 
 def test_a_bad_last_rung_still_gives_a_score(objective: TrainObjective) -> None:
-    outcome = objective.evaluate(rnndsl.load("gru"), lambda rung, score: rung == 3)
+    outcome = objective.evaluate(rnndsl.load("gru"), lambda step, score: step == 12)
     assert outcome.kind == "scored"
 
 

@@ -25,8 +25,9 @@ from rnndsl.formatting.formatter import format_file
 from rnndsl.parsing.parser import parse_file
 from rnndsl.search.journal import open_journal
 from rnndsl.search.objective import Report
+from rnndsl.search.orphans import is_orphan
 from rnndsl.search.record import Outcome, read_records
-from rnndsl.search.worker import is_orphan, this_worker
+from rnndsl.search.worker import this_worker
 from rnndsl.source import Source
 from tests.search.stub import SPACE, Quiet, Stub, score_of, search
 
