@@ -14,6 +14,7 @@ from rnndsl.compiler.plan import Plan
 # A plan compiler returns a function of (inputs, states, params), tuples of tensors, that
 # returns (outputs, final states, sums), as described in emit.py.
 PLAN_COMPILERS = {
+    "auto": "rnndsl.backends.torch.automatic:compile_plan",
     "torch": "rnndsl.backends.torch.backends:compile_with_torch",
     "tvm": "rnndsl.backends.torch.with_tvm:compile_plan",
 }

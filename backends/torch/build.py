@@ -49,7 +49,10 @@ def layer(
         batch_first: streams are [B, T, *shape] instead of [T, B, *shape].
         dtype, device: of the parameters; float32, float64 and bfloat16 are supported, and
             sums over time and batch are taken in the same dtype.
-        backend: what the cell is compiled with; ``"auto"`` takes the best one there is.
+        backend: what the cell is compiled with: ``"torch"``, ``"tvm"``, or ``"auto"``: TVM for
+            tensors on the CPU, PyTorch for other devices and dtypes, decided at each call.
+            Where apache-tvm is not installed, ``"auto"`` takes PyTorch and logs one warning; a
+            cell that TVM fails to compile is an error.
         memory_budget: how many bytes of saved values the backward pass of each layer and
             direction may hold, such as ``"64MiB"``; beyond that it runs parts of the forward
             pass again.  By default it holds all and repeats nothing.
@@ -71,6 +74,7 @@ def layer(
     for name, value in {**flags, "check_finite": check_finite}.items():
         if not isinstance(value, bool):
             raise _bad(name, "True or False", value)
+    _check_device(device)
     kind = dtype or torch.get_default_dtype()
     if kind not in (torch.float32, torch.float64, torch.bfloat16):
         raise _bad("dtype", "float32, float64 or bfloat16", kind)
@@ -98,12 +102,19 @@ def choose_backend(name: str) -> str:
     if name == "tvm" and find_spec("tvm") is None:
         reason = 'install it with pip install "rnndsl[tvm]"'
         raise LayerOptionError(catalogue.UnknownBackend(None, name, reason))
-    if name == "auto":
-        return "torch"
     if name not in PLAN_COMPILERS:
-        known = ", ".join(["auto", *PLAN_COMPILERS])
+        known = ", ".join(PLAN_COMPILERS)
         raise LayerOptionError(catalogue.UnknownBackend(None, name, f"there are {known}"))
     return name
+
+
+def _check_device(device: object) -> None:
+    """LayerOptionError unless tensors can be made there."""
+    try:
+        torch.empty(0, device=device)  # type: ignore[call-overload]
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise _bad("device", f"one that torch can use here ({reason})", device) from None
 
 
 def _check_input_names(lowered: Lowered) -> None:

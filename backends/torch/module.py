@@ -23,7 +23,7 @@ from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
 from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import LeafRole
-from rnndsl.diagnostics import did_you_mean
+from rnndsl.diagnostics import RnndslError, did_you_mean
 
 Stream = Tensor | PackedSequence
 Taps = tuple[dict[str, Tensor], ...]
@@ -93,7 +93,11 @@ class Layer(nn.Module):
         """
         batch = arrange(self.expected(), x, inputs, lengths, reset)
         names = self._tap_names(taps)
-        y, finals, tapped = self._run(batch, state, names)
+        try:
+            y, finals, tapped = self._run(batch, state, names)
+        except RnndslError as error:  # of a compiler, which knows places but not their text
+            error.sources = error.sources or self.cell.sources()
+            raise
         if self.options.check_finite and not torch.compiler.is_compiling():
             self._check_finite([y, *(t for final in finals for t in final)], batch, state)
         result = self._given_back(y, batch)

@@ -18,6 +18,7 @@ import rnndsl
 from rnndsl.backends.torch import Layer, LayerInputError
 from tests.backends.reference import call, interpret, random_inputs
 
+pytestmark = pytest.mark.usefixtures("each_backend")
 torch.set_num_threads(1)
 
 PAIRED = """

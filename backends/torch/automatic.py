@@ -1,0 +1,58 @@
+"""The backend ``auto``: TVM for tensors in main memory, PyTorch everywhere else.
+
+It is decided at each call by the tensors themselves, so a layer can be moved to another device
+or dtype and back.  Whatever TVM should compile and cannot is an error, never a reason to take
+PyTorch instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any
+
+from torch import Tensor
+
+from rnndsl.compiler.plan import Plan
+
+_MISSING = (
+    "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "
+    "pip install 'rnndsl[tvm]', or say backend=\"torch\" to be rid of this line"
+)
+_log = logging.getLogger("rnndsl")
+
+
+def compile_plan(plan: Plan) -> Callable[..., Any]:
+    """A function like the generated one (see emit.py); each backend's is made on first use."""
+    from rnndsl.backends.torch.backends import compile_plan as compile_with
+
+    made: dict[str, Callable[..., Any]] = {}
+
+    def run(xs: tuple[Tensor, ...], *rest: Any) -> Any:
+        name = backend_for(xs[0])
+        if name not in made:
+            made[name] = compile_with(plan, name)
+        return made[name](xs, *rest)
+
+    return run
+
+
+def backend_for(like: Tensor) -> str:
+    """Who runs a plan on such tensors: "tvm" or "torch"."""
+    from rnndsl.backends.torch import with_tvm
+
+    dtypes = getattr(with_tvm, "DTYPES", None) or with_tvm._DTYPES
+    if like.device.type != "cpu" or like.dtype not in dtypes:
+        return "torch"
+    return "tvm" if tvm_is_installed() else "torch"
+
+
+@lru_cache(maxsize=1)
+def tvm_is_installed() -> bool:
+    """Whether there is TVM; where there is not, the log says so once per process."""
+    if find_spec("tvm") is not None:
+        return True
+    _log.warning(_MISSING)
+    return False
