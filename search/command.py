@@ -27,6 +27,12 @@ INTERRUPTED = 130
 
 def run(args: argparse.Namespace) -> int:
     """Search; the exit code: 0, or 130 after Ctrl-C."""
+    if args.recipes is not None:
+        from rnndsl.search.recipes import import_recipe_file
+
+        count = import_recipe_file(Path(args.recipes), Path(args.to))
+        print(f"{count} cells written to {args.to}")
+        return 0
     if importlib.util.find_spec("optuna") is None:
         raise RnndslError(OptunaMissing(None))
     check_budgets(args)

@@ -132,6 +132,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="print the size of the space and N cells drawn from it, and train none",
     )
+    importing = parser.add_argument_group("cells of other searches")
+    importing.add_argument(
+        "--import",
+        dest="recipes",
+        metavar="FILE",
+        help="write the cells of a file of NAS-Bench-NLP recipes (JSON lines), and train none",
+    )
+    importing.add_argument(
+        "--to", metavar="FOLDER", default="cells", help="for them (default %(default)s)"
+    )
     group = parser.add_argument_group("how each cell is trained")
     for name, kind, text in TRAINING:
         default = default_of(name)
