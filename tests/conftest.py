@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
+
+# Kernels are kept between runs of the tests, beside what pytest keeps, not among the user's own.
+_KERNELS = Path(__file__).resolve().parents[1] / ".pytest_cache" / "rnndsl"
+os.environ.setdefault("RNNDSL_CACHE", str(_KERNELS))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

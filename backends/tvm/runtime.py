@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.tvm.calling import SequenceResult, call, pack_weights
-from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.making import Choices, make_kernel
 from rnndsl.backends.tvm.signature import Array, Signature
-from rnndsl.backends.tvm.toolchain import check_dtype, compile_kernels, machine_of, require_tvm
 from rnndsl.compiler.interpreter import run_shared
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
@@ -36,8 +35,9 @@ class CompiledPlan:
 
 
 def compile_plan(plan: Plan, dtype: str = "float32", target: str = "native") -> CompiledPlan:
-    """Compile a plan over a bound graph in this process; no linker is needed."""
-    return _compile(plan, dtype, target, Options(machine_of(target)))
+    """Compile a plan over a bound graph for use in this process; no linker is needed."""
+    choices = Choices(packed_weights=True, addresses=False)
+    return CompiledPlan(*make_kernel(plan, dtype, choices, target))
 
 
 def compile_direct(
@@ -50,18 +50,7 @@ def compile_direct(
     weights out as the signature says (:meth:`Weight.pack`), which pays where many calls share
     them; otherwise parameters are taken as they are, and the function packs them in each call.
     """
-    options = Options(machine_of("native"), packed_weights, addresses=True)
-    return _compile(plan, dtype, "native", options)
-
-
-def _compile(plan: Plan, dtype: str, target: str, options: Options) -> CompiledPlan:
-    check_dtype(dtype)
-    require_tvm()
-    from rnndsl.backends.tvm.lower_kernel import lower
-
-    kernel = lower(plan, dtype, options=options)
-    executable = compile_kernels([kernel], target)
-    return CompiledPlan(kernel.signature, executable[kernel.signature.symbol])
+    return CompiledPlan(*make_kernel(plan, dtype, Choices(packed_weights, addresses=True)))
 
 
 @lru_cache(maxsize=64)

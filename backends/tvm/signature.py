@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,3 +100,29 @@ class Signature:
     outputs: tuple[Stream, ...]
     totals: tuple[Stream, ...]
     workspace: Workspace
+
+    def to_json(self) -> dict[str, Any]:
+        """What :meth:`from_json` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Signature:
+        """A signature that went through JSON; KeyError or TypeError if it is none."""
+        streams = {
+            name: tuple(Stream(s["name"], tuple(s["shape"])) for s in found[name])
+            for name in ("inputs", "states", "outputs", "totals")
+        }
+        return cls(
+            symbol=found["symbol"],
+            dtype=found["dtype"],
+            weights=tuple(_weight(w) for w in found["weights"]),
+            workspace=Workspace(**found["workspace"]),
+            **streams,
+        )
+
+
+def _weight(found: Mapping[str, Any]) -> Weight:
+    packing = found["packing"]
+    if packing is not None:
+        packing = Packing(tuple(packing["order"]), packing["position"], packing["tile"])
+    return Weight(found["name"], found["source"], tuple(found["source_shape"]), packing)

@@ -23,6 +23,9 @@ Buffer = Any
 Extent = Any  # an int, or an expression for the lengths known only at run time
 
 INDEX = "int64"
+# TVM's name for arrays that it must not ask its runtime for, which it does from 1 KiB on:
+# a library that is loaded without that runtime would call what is not there.
+_ON_THE_STACK = "disable_lower_builtin"
 
 
 def index(value: int) -> Expr:
@@ -261,12 +264,12 @@ def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
 
 
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
-    """A small array that LLVM keeps in registers, and its declaration (at most 1 KiB)."""
+    """A small array that LLVM keeps in registers, and its declaration."""
     buffer = tirx.decl_buffer(tuple(shape), dtype, name)
     known = _surroundings.get()
     if known is not None:
         known.registers.add(buffer)
-    return buffer, tirx.AllocBuffer(buffer)
+    return buffer, tirx.AllocBuffer(buffer, annotations={_ON_THE_STACK: tirx.IntImm("bool", 1)})
 
 
 def argument(name: str, shape: Sequence[Extent], dtype: str, itemsize: int) -> Buffer:

@@ -84,6 +84,27 @@ def find_linker() -> str:
     raise RnndslError(LinkerMissing(None, ", ".join(wanted)))
 
 
+def has_linker() -> bool:
+    """Whether there is a C compiler that links."""
+    try:
+        find_linker()
+    except RnndslError:
+        return False
+    return True
+
+
+def link_kernels(executable: Any, path: Path) -> None:
+    """Write kernels for this process and later ones; RnndslError (E0503, E0504)."""
+    from tvm.support import cc
+
+    library = path.with_suffix(".o")
+    try:
+        executable.mod.write_to_file(str(library))
+        cc.create_shared(str(path), [str(library)], ["-lm"], cc=find_linker())
+    except (RuntimeError, OSError, ValueError) as error:
+        raise _link_failed(error) from error
+
+
 def link_library(executable: Any, path: Path) -> None:
     """Write an executable as a shared library; RnndslError (E0503, E0504)."""
     from tvm.support import cc
@@ -98,5 +119,9 @@ def link_library(executable: Any, path: Path) -> None:
     try:
         executable.export_library(str(path), fcompile=link)
     except (RuntimeError, OSError, ValueError) as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise RnndslError(LinkFailed(None, lines[-1])) from error
+        raise _link_failed(error) from error
+
+
+def _link_failed(error: Exception) -> RnndslError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return RnndslError(LinkFailed(None, lines[-1]))
