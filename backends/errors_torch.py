@@ -224,3 +224,15 @@ class BudgetTooSmall(Diagnostic):
     time: int
     batch: int
     least: int
+
+
+@dataclass(frozen=True)
+class NoSuchForm(Diagnostic):
+    code = "E0430"
+    title = 'form="{form}" is not possible for state {states}'
+    label = "{reason}"
+    note = "{reason}"
+    help = 'form="auto" takes the cheapest form that each recurrence has'
+    form: str
+    states: str
+    reason: str

@@ -22,11 +22,14 @@ class Stage:
     ``values`` are node indices of the plan's graph, in order.  ``states`` are carried by a
     SCAN; in a PARALLEL stage they are the states that lie on no cycle: their leaf is the
     stream of their result delayed by one step, available once the stages before are done.
+    ``form`` is how a SCAN goes through time (see compiler/forms); a backend may take steps
+    whatever it says.
     """
 
     kind: StageKind
     values: tuple[int, ...]
     states: tuple[str, ...]
+    form: str = "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,10 @@ class Plan:
 
     ``reverse`` plans run from the last time step to the first (the backward pass).
     Shared values (constants) belong to no stage: they are computed once, before the first.
+    ``form`` is what was asked for its scans; ``forms.choose`` gives each scan its own.
     """
 
     graph: Graph
     stages: tuple[Stage, ...]
     reverse: bool = False
+    form: str = "steps"

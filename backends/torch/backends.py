@@ -11,6 +11,7 @@ from rnndsl.backends.torch.source import load_function
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
 
+from rnndsl.compiler.forms.choose import with_forms
 # A plan compiler returns a function of (inputs, states, params), tuples of tensors, that
 # returns (outputs, final states, sums), as described in emit.py.
 PLAN_COMPILERS = {
@@ -29,7 +30,7 @@ def compile_plan(plan: Plan, backend: str) -> Callable[..., Any]:
 
 def compile_with_torch(plan: Plan) -> Callable[..., Any]:
     """Generate PyTorch code for a step plan and load it."""
-    return load_function(emit_plan(plan), function_name(plan.graph))
+    return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
 
 
 def compile_shared(graph: Graph) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerOptionError
+from rnndsl.backends.torch.forms import check_form
 from rnndsl.backends.torch.module import Layer, Options
 from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
 from rnndsl.cell import Cell, load
@@ -34,6 +35,7 @@ def layer(
     device: torch.device | str | None = None,
     backend: str = "auto",
     memory_budget: int | str | None = None,
+    form: str = "auto",
     check_finite: bool = False,
     **sizes: float,
 ) -> Layer:
@@ -56,6 +58,8 @@ def layer(
         memory_budget: how many bytes of saved values the backward pass of each layer and
             direction may hold, such as ``"64MiB"``; beyond that it runs parts of the forward
             pass again.  By default it holds all and repeats nothing.
+        form: how linear recurrences go through time: ``"steps"``, ``"chunked"`` or
+            ``"convolution"`` (docs/recurrences.md); ``"auto"`` takes the cheapest for each.
         check_finite: after each call look for NaN and infinities, and raise NonFiniteError
             with the step and the value where the first one arose.
         sizes: the cell's other dimensions and its numbers, such as ``depth=3``.
@@ -83,13 +87,14 @@ def layer(
     _check_input_names(lowered)
     engine = choose_backend(backend)
     budget = _budget(memory_budget)
+    check_form(lowered, found, form)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
         bind_sizes(lowered.graph, dims, found.sources())  # an error where a size does not fit
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
-                lowered, dims, bool(suffix), engine, kind, device, budget
+                lowered, dims, bool(suffix), engine, kind, device, budget, form
             )
         if index == 0:
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)

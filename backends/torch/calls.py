@@ -9,6 +9,7 @@ import torch
 from rnndsl.backends.torch.program import SequenceProgram, make_program
 from rnndsl.backends.torch.programs import register
 from rnndsl.backends.torch.variants import with_lengths, with_resets, with_taps
+from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.text import parse_graph
 
@@ -28,10 +29,11 @@ def variant(
     taps: tuple[str, ...],
     resets: bool,
     lengths: bool,
+    form: str = AUTO,
 ) -> SequenceProgram:
     """The program of a layer's graph with these extras."""
     graph = extended(with_taps(base_graph(text), taps), resets, lengths)
-    return make_program(graph, reverse, backend, memory_budget=budget)
+    return make_program(graph, reverse, backend, memory_budget=budget, form=form)
 
 
 def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
@@ -49,8 +51,9 @@ def _call(
     taps: tuple[str, ...],
     resets: bool,
     lengths: bool,
+    form: str,
 ) -> tuple[str, str, tuple[str, ...]]:
-    program = variant(text, reverse, backend, budget, taps, resets, lengths)
+    program = variant(text, reverse, backend, budget, taps, resets, lengths, form)
     return register(program), program.text, tuple(program.params)
 
 
@@ -65,11 +68,12 @@ def program_call(
     resets: bool,
     lengths: bool,
     portable: bool,
+    form: str = AUTO,
 ) -> tuple[str, tuple[str, ...]]:
     """What names the program to the operator, and the names of the parameters it takes.
 
     ``portable`` asks for the program's text, which means the same in every process; a handle
     is shorter, and valid here only.
     """
-    handle, whole, params = _call(text, reverse, backend, budget, taps, resets, lengths)
+    handle, whole, params = _call(text, reverse, backend, budget, taps, resets, lengths, form)
     return (whole if portable else handle), params

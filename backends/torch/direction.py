@@ -13,6 +13,7 @@ from rnndsl.backends.torch.calls import base_graph, extended, program_call, vari
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
 from rnndsl.compiler.initializers import initialize, param_shape
+from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered
 from rnndsl.compiler.ops import OPS
@@ -32,6 +33,7 @@ class Direction(nn.Module):
         device: torch.device | str | None,
         memory_budget: int | None = None,
     ) -> None:
+        form: str = AUTO,
         super().__init__()
         graph = lowered.graph.bind(sizes)
         self.graph_text = print_graph(graph, spans=True)
@@ -39,6 +41,7 @@ class Direction(nn.Module):
         self.backend = backend
         self.memory_budget = memory_budget
         self.sizes = dict(sizes)
+        self.form = form
         self.specs = lowered.params
         self.state_count = len(graph.leaves_of(LeafRole.STATE))
         # For cells without parameters it alone tells the dtype and the device.
@@ -125,7 +128,6 @@ class Direction(nn.Module):
         ``inputs`` are the cell's inputs, then the reset flags and the validity flags where
         those are asked for; ``states`` may be empty.
         """
-        operators.refuse_transforms((*inputs, *states))
         portable = torch.compiler.is_compiling()
         program, names = program_call(
             self.graph_text,
@@ -141,3 +143,4 @@ class Direction(nn.Module):
         results = operators.run(program, list(inputs), list(states), params)
         count = len(results) - self.state_count
         return results[:count], results[count:]
+            self.form,

@@ -13,6 +13,8 @@ from rnndsl.backends.torch.analysis import PlanFacts
 from rnndsl.backends.torch.naming import identifier
 from rnndsl.backends.torch.source import HEADER
 from rnndsl.backends.torch.statements import Statements
+from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, rank_one
+from rnndsl.compiler.forms.scan_map import MapKind, ScanMap, scan_map
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, Stage, StageKind
 
@@ -120,9 +122,14 @@ class _PlanWriter:
     def _delay(self, name: str) -> None:
         """A state on no cycle: its stream is its next value's, one step late."""
         leaf, source = self.facts.state_leaves[name], self.facts.next_values[name]
+        self._late_stream(name, self.write.repeated(source), bool(self.facts.uses[leaf]))
+
+    def _late_stream(self, name: str, text: str, is_read: bool) -> None:
+        """From a state's stream after each step the one before it, if that is read, and the
+        state after the last."""
+        leaf = self.facts.state_leaves[name]
         first = f"{self.states[name]}.unsqueeze(0)"
-        text = self.write.repeated(source)
-        if self.facts.uses[leaf]:
+        if is_read:
             parts = [f"{text}[1:]", first] if self.plan.reverse else [first, f"{text}[:-1]"]
             stream = self.write.unique(f"{self.write.names[leaf]}_stream")
             self.body.append(f"{stream} = torch.cat([{', '.join(parts)}])")
@@ -136,6 +143,10 @@ class _PlanWriter:
     def _scan(self, stage: Stage) -> None:
         """A loop over time; what later stages read of it is collected in lists."""
         write, names = self.write, self.write.names
+        mapped = scan_map(self.graph, stage) if stage.form != STEPS else None
+        if mapped is not None:
+            self._formed(stage, mapped)
+            return
         leaves = [self.facts.state_leaves[name] for name in stage.states]
         if not stage.values and all(
             self.facts.next_values[name] == leaf
@@ -170,6 +181,33 @@ class _PlanWriter:
             self.body.append(f"{name} = torch.stack({steps}{order})")
             write.streams[value] = name
         write.local = {}
+
+    def _formed(self, stage: Stage, mapped: ScanMap) -> None:
+        """A linear scan as one call for all steps (see scans.py)."""
+        write, names = self.write, self.write.names
+        first, order = self.states[mapped.state], self.plan.reverse
+        factor = "None" if mapped.factor is None else write.stream(mapped.factor)
+        addend = write.repeated(mapped.addend)
+        axis = mapped.axis - self.graph.type_of(mapped.leaf).rank
+        if mapped.kind is MapKind.DENSE:
+            matrix = f"{factor}.t()" if mapped.transposed else factor
+            parts = rank_one(self.graph, mapped) if stage.form == CONVOLUTION else None
+            if parts is None:
+                text = f"dense({matrix}, {addend}, {first}, {axis}, {order})"
+            else:
+                stream, vector = (write.stream(v) for v in parts)
+                text = f"dense_convolved({matrix}, {vector}, {stream}, {first}, {axis}, {order})"
+        else:
+            function = "maximum" if mapped.kind is MapKind.MAXIMUM else "linear"
+            text = f'{function}({factor}, {addend}, {first}, {order}, "{stage.form}")'
+        name = names[mapped.result]
+        self.body += ["from rnndsl.backends.torch import scans", f"{name} = scans.{text}"]
+        write.streams[mapped.result] = name
+        read = self.facts.read_outside(stage)
+        others = [v for v in read if v not in (mapped.leaf, mapped.result)]
+        self._late_stream(mapped.state, name, mapped.leaf in read or bool(others))
+        for value in others:
+            write.assign(value, self.body, 2)
 
     def _carried(self, stage: Stage) -> list[str]:
         """The end of the loop's body: every state takes its next value, all at once."""

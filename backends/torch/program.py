@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.separate import Program, separate
@@ -28,7 +29,8 @@ class SequenceProgram:
     ``prepare`` makes derived parameters and initial states out of parameters, ``step`` is one
     time step.  ``reverse`` runs from the last step to the first.  ``backend`` names what the
     plans are compiled with.  ``memory_budget`` is the most bytes of saved values that a backward
-    pass may hold; None stands for all that there are.
+    pass may hold; None stands for all that there are.  ``form`` is how linear scans go through
+    time (compiler/forms/choose.py).
     """
 
     prepare: Graph
@@ -36,6 +38,7 @@ class SequenceProgram:
     reverse: bool = False
     backend: str = "torch"
     memory_budget: int | None = None
+    form: str = AUTO
 
     @cached_property
     def inputs(self) -> dict[str, Type]:
@@ -71,11 +74,14 @@ class SequenceProgram:
         """The program as text: a header line, then the two graphs."""
         order = "reverse" if self.reverse else "forward"
         budget = "" if self.memory_budget is None else f" memory {self.memory_budget}"
-        head = f"rnndsl program 1 {order} {self.backend}{budget}\n"
+        form = "" if self.form == AUTO else f" form {self.form}"
+        head = f"rnndsl program 1 {order} {self.backend}{budget}{form}\n"
         return head + print_graph(self.prepare) + print_graph(self.step)
 
 
-_HEAD = re.compile(r"rnndsl program (\d+) (forward|reverse) (\w+)(?: memory (\d+))?\n")
+_HEAD = re.compile(
+    r"rnndsl program (\d+) (forward|reverse) (\w+)(?: memory (\d+))?(?: form (\w+))?\n"
+)
 
 
 def make_program(
@@ -84,10 +90,11 @@ def make_program(
     backend: str = "torch",
     pipeline: str = "default",
     memory_budget: int | None = None,
+    form: str = AUTO,
 ) -> SequenceProgram:
     """The program of a bound, lowered graph."""
     parts: Program = separate(run_pipeline(graph, PIPELINES[pipeline]))
-    return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget)
+    return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget, form)
 
 
 def parse_program(text: str) -> SequenceProgram:
@@ -99,7 +106,7 @@ def parse_program(text: str) -> SequenceProgram:
         raise ProgramTextError(f"program format {head[1]} is newer than this version of rnndsl")
     prepare, step = parse_graphs(text[head.end() :])
     budget = None if head[4] is None else int(head[4])
-    return SequenceProgram(prepare, step, head[2] == "reverse", head[3], budget)
+    return SequenceProgram(prepare, step, head[2] == "reverse", head[3], budget, head[5] or AUTO)
 
 
 def with_backend(program: SequenceProgram, backend: str) -> SequenceProgram:

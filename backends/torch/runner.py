@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -15,6 +15,7 @@ from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_pr
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
+from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.ir import Graph, LeafRole
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.split import split
@@ -60,7 +61,13 @@ class Runner:
         return self._compile(graph, self.program.reverse)
 
     def _compile(self, graph: Graph, reverse: bool) -> Step:
-        return compile_plan(split(graph, reverse), self.program.backend)
+        plan = replace(split(graph, reverse), form=self.program.form)
+        return compile_plan(plan, self.backend)
+
+    @property
+    def backend(self) -> str:
+        """Who compiles the plans: forms that are asked for are made of PyTorch operations."""
+        return self.program.backend if self.program.form in (AUTO, STEPS) else "torch"
 
     def derivative(self, needs: Sequence[bool]) -> ProgramDerivative:
         """The derivative for gradients wanted as in :meth:`wanted`; nothing is compiled."""

@@ -186,7 +186,7 @@ def test_proved_classes_hold_for_the_numbers(seed: int) -> None:
                 np.testing.assert_allclose(a + b, c + d, atol=1e-9)
         if found.structure in (Structure.DIAGONAL, Structure.COUPLED):
             for name, shape in kinds.items():
-                place = tuple(rng.integers(size) for size in shape)
+                place = tuple(int(rng.integers(size)) for size in shape)
                 moved = {n: a.copy() for n, a in one.items()}
                 moved[name][(0, *place)] += 1.5
                 for was, now in zip(after(one), after(moved), strict=True):
