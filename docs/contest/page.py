@@ -1,0 +1,118 @@
+"""The tables and the picture, written into docs/ from the records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+from searches import command, rows
+from settings import FINAL_SEEDS, FINALISTS, LEARNING_RATES, PROBLEMS, SEARCHERS
+from standings import Standing, standings
+
+from rnndsl.atomic import write_text_atomically
+
+PAGE, PICTURE = "contest.md", "contest.svg"
+
+
+def write_page(folder: Path, docs: Path) -> None:
+    """``contest.md`` and ``contest.svg`` in ``docs``."""
+    parts = [_introduction()]
+    for problem in PROBLEMS:
+        parts += _problem(folder, problem)
+    _draw(folder, docs / PICTURE)
+    write_text_atomically(docs / PAGE, "\n".join(parts) + "\n")
+    print(f"wrote {docs / PAGE} and {docs / PICTURE}")
+
+
+def _introduction() -> str:
+    rates = ", ".join(f"{rate:g}" for rate in LEARNING_RATES)
+    return (
+        "# Found cells against published ones\n\n"
+        "This page is written by `python docs/contest`, whatever comes out.  All cells have as\n"
+        "many parameters as the LSTM, are trained for as many steps on the same data, and each\n"
+        f"is given the best of the learning rates {rates} on the validation data.  Of each\n"
+        f"search the {FINALISTS} best cells are tuned so, and the best of them on the validation\n"
+        f"data goes on.  Then each is trained from {len(FINAL_SEEDS)} fresh seeds and tested once.\n"
+        "A difference is to the best published cell with the same seed, with its standard error;\n"
+        "below 0 is better.\n\n"
+        f"![Best score so far by cells trained]({PICTURE})\n"
+    )
+
+
+def _problem(folder: Path, problem: str) -> list[str]:
+    found = standings(folder, problem)
+    if not found:
+        return []
+    settings = PROBLEMS[problem].settings
+    size = f"as many parameters as an LSTM of width {settings.hidden}"
+    return [
+        f"## {problem}",
+        "",
+        f"{settings.steps} steps of {settings.batch} sequences; {size}.",
+        "",
+        "| cell | found by | test loss | difference | learning rate | width | parameters |",
+        "|---|---|---|---|---|---|---|",
+        *(_row(standing) for standing in found),
+        "",
+        *_searches(folder, problem),
+        "",
+    ]
+
+
+def _row(standing: Standing) -> str:
+    contender = standing.contender
+    by = contender.name if contender.found else "published"
+    same = standing.difference == 0 and not contender.found
+    difference = (
+        "reference" if same else f"{standing.difference:+.4f} ± {standing.difference_error:.4f}"
+    )
+    return (
+        f"| {contender.cell} | {by} | {standing.mean:.4f} ± {standing.error:.4f} | {difference} "
+        f"| {standing.lr:g} | {standing.width} | {standing.parameters:,} |"
+    )
+
+
+def _searches(folder: Path, problem: str) -> list[str]:
+    lines = ["| searcher | cells trained | minutes | best | command |", "|---|---|---|---|---|"]
+    for searcher in SEARCHERS:
+        found = rows(folder, problem, searcher)
+        if not found:
+            continue
+        minutes = sum(row["seconds"] or 0.0 for row in found) / 60
+        words = command(Path("records"), problem, searcher, len(found), 1)
+        best = f"{_score(found[0]):.4f}" if found[0]["kind"] == "scored" else "none"
+        lines.append(
+            f"| {searcher} | {len(found)} | {minutes:.0f} | {best} | `{' '.join(words)}` |"
+        )
+    return lines
+
+
+def _score(row: dict[str, object]) -> float:
+    unit = next(key for key in row if key in ("bits/char", "bits/word", "bits", "rel. error"))
+    value = row[unit]
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def _draw(folder: Path, place: Path) -> None:
+    shown = [p for p in PROBLEMS if any(rows(folder, p, s) for s in SEARCHERS)]
+    if not shown:
+        return
+    figure, axes = plt.subplots(
+        1, len(shown), figsize=(4.6 * len(shown), 3.4), squeeze=False, layout="constrained"
+    )
+    for axis, problem in zip(axes[0], shown, strict=True):
+        for searcher in SEARCHERS:
+            found = sorted(rows(folder, problem, searcher), key=lambda row: row["trial"])
+            best, curve = float("inf"), []
+            for row in found:
+                best = min(best, _score(row) if row["kind"] == "scored" else best)
+                curve.append(best)
+            axis.step(range(1, len(curve) + 1), curve, where="post", label=searcher)
+        axis.set(title=problem, xlabel="cells trained", ylabel="best score so far")
+        axis.grid(alpha=0.3)
+    axes[0][0].legend()
+    figure.savefig(place)
+    plt.close(figure)

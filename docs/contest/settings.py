@@ -1,0 +1,50 @@
+"""What is compared: the problems, the published cells, the searchers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rnndsl.search.objective import TrainSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A task, and how long a cell is trained on it: at the end, and in a search."""
+
+    settings: TrainSettings
+    search_steps: int
+
+    @property
+    def name(self) -> str:
+        return self.settings.task
+
+
+_TEXT = TrainSettings(task="char", steps=1500, hidden=64, eval_tokens=50_000, threads=1)
+_TASK = TrainSettings(task="adding", steps=1500, hidden=32, threads=1)
+PROBLEMS = {
+    problem.name: problem
+    for problem in (
+        Problem(_TEXT, search_steps=300),
+        Problem(_TASK, search_steps=400),
+        Problem(replace(_TASK, task="mackey_glass", steps=1000), search_steps=250),
+    )
+}
+
+# Of the library: by people, or found by others and published.
+PUBLISHED = ("lstm", "gru", "rhn", "nascell", "bc3", "darts")
+
+# What each searcher is called on the command line; all search the same space, for as many
+# trained cells.
+SEARCHERS = {
+    "random": "random",
+    "tpe": "tpe",
+    "evolution": "evolution",
+    "rl": "rl",
+    "ranked": "ranked:random",
+}
+SPACE = "free"
+FINALISTS = 3  # of each search, tuned like everything else; the best of them is its contender
+
+LEARNING_RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+TUNING_SEED = 1000
+FINAL_SEEDS = (1, 2, 3, 4, 5)
