@@ -43,7 +43,7 @@ def fill(space: Space, decide: Decide) -> CellDefinition:
         return made[node.name]
 
     filled = transform(replace(space.template, is_space=False), resolve)
-    return _name_linears(transform(filled, _drop_identity))
+    return name_linears(transform(filled, _drop_identity))
 
 
 def fill_derivation(space: Space, derivation: Mapping[str, int]) -> CellDefinition:
@@ -60,7 +60,7 @@ def _drop_identity(node: Any) -> Expr | None:
     return transform(node.arguments[0].value, _drop_identity)
 
 
-def _name_linears(cell: CellDefinition) -> CellDefinition:
+def name_linears(cell: CellDefinition) -> CellDefinition:
     """Name the `linear`s of a statement after its target where there are several of them."""
     taken = {node.target.name for node in walk(cell) if isinstance(node, Assign)}
     taken |= {a.value.name for a in _linear_names(cell) if isinstance(a.value, Name)}

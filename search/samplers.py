@@ -1,27 +1,43 @@
-"""Searchers: who proposes the next cell.  All of them ask and tell one Optuna study."""
+"""Between a searcher and the Optuna study that records what it proposes."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from itertools import count
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from rnndsl.diagnostics import RnndslError, did_you_mean
-from rnndsl.search.counting import Counter
-from rnndsl.search.errors import UnknownSampler
-from rnndsl.search.fill import fill
+from rnndsl.search.counting import Derivation
+from rnndsl.search.record import CELL, CHOICES, REDONE, read_record
+from rnndsl.search.searchers.derivations import complete, propose, read_choices
+from rnndsl.search.searchers.plain import cell_of_text
+from rnndsl.search.searchers.protocol import Choices, Judged, Origin, derived_rng, derived_seed
+from rnndsl.search.searchers.protocol import Proposal as Proposed
+from rnndsl.search.searchers.table import SEARCHERS, SearcherRecord, find_searcher
 from rnndsl.search.space import Space
 from rnndsl.search.worker import begin_trial
 from rnndsl.syntax import CellDefinition
 
-MakeSampler = Callable[[int], BaseSampler]
+SAMPLERS = SEARCHERS
+SamplerRecord = SearcherRecord
+sampler = find_searcher
+
+SEARCHER = "searcher"  # the user attribute of a trial: how its proposal came about
+
+__all__ = [
+    "SAMPLERS",
+    "Proposal",
+    "SamplerRecord",
+    "StudySearcher",
+    "derived_seed",
+    "judged_trials",
+    "sampler",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,90 +46,144 @@ class Proposal:
 
     trial: optuna.Trial
     cell: CellDefinition
-    choices: tuple[tuple[str, str], ...]  # name and label, in the order of the decisions
-
-
-class Searcher(Protocol):
-    """What the study's loop needs: proposals, and an ear for how they did."""
-
-    def ask(self) -> Proposal:
-        """The next cell; its trial is in the storage, running, with all its choices."""
-
-    def tell(self, proposal: Proposal, state: TrialState, value: float | None) -> None:
-        """Finish the trial: COMPLETE with its score, or PRUNED or FAIL without."""
-
-
-@dataclass(frozen=True, slots=True)
-class SamplerRecord:
-    """A searcher by name; ``prepare(space)`` gives the maker of its Optuna samplers by seed."""
-
-    name: str
-    summary: str
-    prepare: Callable[[Space], MakeSampler]
+    choices: Choices
 
 
 class StudySearcher:
-    """A searcher made of a sampler: each choice of the space is a categorical parameter.
+    """A searcher at work on a study, in one of the processes that share it.
 
-    The sampler is made anew for every trial, with a seed derived from the study's seed and the
-    trial's number.  So a study that was interrupted goes on as if it had not been, and does not
-    propose its first cells again.
+    It keeps nothing that is not in the study: before each proposal the searcher is told what
+    has finished since, and a new one, all that ever did.  So a study that was interrupted goes
+    on as if it had not been.
     """
 
-    def __init__(self, record: SamplerRecord, space: Space, study: optuna.Study, seed: int) -> None:
+    def __init__(
+        self, record: SearcherRecord, space: Space, study: optuna.Study, seed: int
+    ) -> None:
         self._space, self._study, self._seed = space, study, seed
-        self._make_sampler = record.prepare(space)
+        self._searcher = record.make(space, seed)
+        self._told: set[int] = set()
+        self.open_ended = record.open_ended or not space.roots
 
-    def ask(self) -> Proposal:
-        number = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = self._make_sampler(derived_seed(self._seed, number))
+    def ask(self) -> Proposal | None:
+        """The next cell; its trial is in the storage, running, with all its choices.
+
+        What was queued, since it was interrupted, comes first.  None when nothing is left.
+        """
+        trials = self._study.get_trials(deepcopy=False)
+        self._catch_up(trials)
+        expected = len(trials)
+        queued = any(trial.state is TrialState.WAITING for trial in trials)
+        proposed = None if queued else self._searcher.ask(_turn(trials), _running(trials))
+        if not queued and proposed is None:
+            return None
         trial = begin_trial(self._study, self._seed)
-        choices: list[tuple[str, str]] = []
+        again = self._queued(trial)
+        if again is not None:
+            proposed = again
+        elif proposed is None or trial.number != expected:
+            # Another process was quicker; its trial may be known by now.
+            others = [t for t in self._study.get_trials(deepcopy=False) if t.number < trial.number]
+            self._catch_up(others)
+            proposed = self._searcher.ask(_turn(others), _running(others)) or proposed
+        if proposed is None:
+            self._study.tell(trial, state=TrialState.FAIL)
+            return None
+        self._record(trial, proposed)
+        return Proposal(trial, proposed.cell, proposed.choices)
 
-        def decide(name: str, options: tuple[str, ...]) -> int:
-            label = trial.suggest_categorical(name, options)
-            choices.append((name, label))
-            return options.index(label)
-
-        cell = fill(self._space, decide)
-        return Proposal(trial, cell, tuple(choices))
-
-    def tell(self, proposal: Proposal, state: TrialState, value: float | None) -> None:
+    def tell(
+        self, proposal: Proposal, state: TrialState, value: float | Sequence[float] | None
+    ) -> None:
+        """Finish the trial: COMPLETE with its score or scores, or PRUNED or FAIL without."""
         self._study.tell(proposal.trial, value, state=state)
 
+    def _catch_up(self, trials: Sequence[FrozenTrial]) -> None:
+        for judged in judged_trials(trials):
+            if judged.number not in self._told:
+                self._told.add(judged.number)
+                self._searcher.tell(judged)
 
-def derived_seed(seed: int, number: int) -> int:
-    """A 32-bit seed of its own for trial ``number``; equal on every machine."""
-    return random.Random(f"{seed} {number}").getrandbits(32)
+    def _queued(self, trial: optuna.Trial) -> Proposed | None:
+        """The proposal that a trial was queued with; None if it was not, or it makes no sense."""
+        stored = self._study.get_trials(deepcopy=False)[trial.number]
+        fixed: Mapping[str, Any] = stored.system_attrs.get("fixed_params", {})
+        pairs = stored.user_attrs.get(CHOICES) or [(_bare(k), v) for k, v in fixed.items()]
+        origin = Origin("done again")
+        if pairs:
+            derivation: Derivation = read_choices(self._space, pairs) or {}
+            rng = derived_rng(self._seed, trial.number)
+            return propose(self._space, complete(self._space, derivation, rng), origin)
+        text = stored.user_attrs.get(CELL, {}).get("text", "")
+        return Proposed(cell_of_text(text), (), origin) if text else None
+
+    def _record(self, trial: optuna.Trial, proposed: Proposed) -> None:
+        trial.set_user_attr(SEARCHER, proposed.origin.to_json())
+        if proposed.choices:
+            trial.set_user_attr(CHOICES, [list(pair) for pair in proposed.choices])
+        options = {name: self._space.table[name].labels for name, _ in proposed.choices}
+        keys = _parameters(self._study, options)
+        given = {keys[name]: label for name, label in proposed.choices}
+        trial.study.sampler = _Given(given)
+        for name, labels in options.items():
+            trial.suggest_categorical(keys[name], labels)
 
 
-# -------------------------------------------------------------------------------- random
+def judged_trials(trials: Sequence[FrozenTrial]) -> list[Judged]:
+    """What a searcher is told of the finished trials of a study, in order of their numbers."""
+    found: list[Judged] = []
+    for trial in trials:
+        record = read_record(trial)
+        if record is None:
+            continue
+        origin = trial.user_attrs.get(SEARCHER)
+        found.append(
+            Judged(
+                number=record.number,
+                kind=record.kind,
+                choices=_choices(trial),
+                text=record.text,
+                hash=record.hash,
+                scores=record.scores,
+                curve=record.curve,
+                origin=Origin.from_json(origin) if origin else Origin(""),
+            )
+        )
+    return found
 
 
-class DerivationSampler(BaseSampler):
-    """Draws whole derivations: a size first, each as likely, then any cell of it."""
+def _turn(trials: Sequence[FrozenTrial]) -> int:
+    records = [read_record(trial) for trial in trials]
+    return len(trials) - sum(record is not None and record.kind in REDONE for record in records)
 
-    def __init__(self, space: Space, counter: Counter, seed: int) -> None:
-        self._space, self._counter, self._seed = space, counter, seed
 
-    @cached_property
-    def _derivation(self) -> dict[str, int]:
-        return self._counter.draw_by_size(random.Random(self._seed))
+def _running(trials: Sequence[FrozenTrial]) -> list[Choices]:
+    return [_choices(trial) for trial in trials if trial.state is TrialState.RUNNING]
+
+
+def _choices(trial: FrozenTrial) -> Choices:
+    pairs = trial.user_attrs.get(CHOICES) or [(_bare(k), v) for k, v in trial.params.items()]
+    return tuple((name, label) for name, label in pairs)
+
+
+# ------------------------------------------------------------------- as Optuna's parameters
+
+
+class _Given(BaseSampler):
+    """Lets Optuna record choices that were made elsewhere."""
+
+    def __init__(self, labels: Mapping[str, str]) -> None:
+        self.labels = labels
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        table = self._space.table
-        return {name: CategoricalDistribution(table[name].labels) for name in self._derivation}
+        return {}
 
     def sample_relative(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        table = self._space.table
-        return {name: table[name].labels[index] for name, index in self._derivation.items()}
+        return {}
 
     def sample_independent(
         self,
@@ -122,45 +192,24 @@ class DerivationSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        # Only reached when some choices of the trial were fixed from outside.
-        labels = self._space.table[param_name].labels
-        return random.Random(f"{self._seed} {param_name}").choice(labels)
+        return self.labels[param_name]
 
 
-def _random(space: Space) -> MakeSampler:
-    counter = Counter(space)
-    return lambda seed: DerivationSampler(space, counter, seed)
+def _parameters(study: optuna.Study, options: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The parameter for each choice: its name, or `name~2` once its options have changed.
 
-
-# ----------------------------------------------------------------------------------- tpe
-
-
-def _tpe(space: Space) -> MakeSampler:
-    """Optuna's tree-structured Parzen estimator.
-
-    ``multivariate``: the holes that every cell has are proposed jointly, as one line's choices
-    depend on another's.  A hole that only some cells have is proposed by itself, from the
-    trials that had it; that is what Optuna does outside the intersection of all trials, and it
-    suits grown expressions, where a place means the same whatever else is grown.  ``group``,
-    which would propose jointly what always occurs together, did no better in trials on nested
-    spaces, is experimental, and draws a value for every place ever seen.
+    Optuna lets no parameter change its choices, but a space may grow.
     """
-    return lambda seed: TPESampler(seed=seed, multivariate=True, group=False)
+    known: dict[str, BaseDistribution] = {}
+    for trial in study.get_trials(deepcopy=False):
+        known |= trial.distributions
+    found: dict[str, str] = {}
+    for name, labels in options.items():
+        wanted = CategoricalDistribution(labels)
+        keys = (name if version == 1 else f"{name}~{version}" for version in count(1))
+        found[name] = next(key for key in keys if known.get(key, wanted) == wanted)
+    return found
 
 
-SAMPLERS: dict[str, SamplerRecord] = {
-    record.name: record
-    for record in (
-        SamplerRecord("random", "sizes alike, cells of one size alike", _random),
-        SamplerRecord("tpe", "learns which choices go with good scores", _tpe),
-    )
-}
-
-
-def sampler(name: str) -> SamplerRecord:
-    """The sampler of that name; RnndslError (E0608) if there is none."""
-    if name not in SAMPLERS:
-        known: Sequence[str] = tuple(SAMPLERS)
-        near = did_you_mean(name, known)
-        raise RnndslError(UnknownSampler(None, name, ", ".join(known), near))
-    return SAMPLERS[name]
+def _bare(key: str) -> str:
+    return key.partition("~")[0]

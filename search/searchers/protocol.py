@@ -80,9 +80,10 @@ class Searcher(Protocol):
     def ask(self, turn: int, running: Sequence[Choices] = ()) -> Proposal | None:
         """The next cell; None when there is certainly none that was not proposed before.
 
-        ``turn`` counts the trials of the study that stand, finished or under way, so that what
-        was interrupted and done again is one turn.  The same turn after the same trials gives
-        the same proposal.  ``running`` are the choices that other workers are trying just now.
+        ``turn`` is a source of randomness and nothing else: the same turn after the same trials
+        gives the same proposal.  A study counts its trials that stand, finished or under way,
+        so that what was interrupted and done again is one turn.  ``running`` are the choices
+        that other workers are trying just now.
         """
 
     def tell(self, trial: Judged) -> None:
@@ -96,3 +97,8 @@ class Searcher(Protocol):
 def derived_seed(seed: int, turn: int | str) -> int:
     """A 32-bit seed of its own for a turn; equal on every machine."""
     return random.Random(f"{seed} {turn}").getrandbits(32)
+
+
+def derived_rng(seed: int, turn: int | str) -> random.Random:
+    """A generator seeded by :func:`derived_seed`."""
+    return random.Random(derived_seed(seed, turn))
