@@ -7,15 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor.exc import InductorError
 
 from rnndsl.backends.torch.backends import compile_shared, compile_with_torch
 from rnndsl.backends.torch.program import INIT, SequenceProgram
 from rnndsl.backends.torch.source import load_function
 from rnndsl.bench.problem import Problem
 from rnndsl.bench.step_code import step_source, stops_gradients
-from rnndsl.bench.subject import OnTorch, PeerFailed, Results, Subject, on_torch
+from rnndsl.bench.subject import OnTorch, Results, Subject, on_torch
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.split import split
 
@@ -25,27 +23,7 @@ Sequence = Callable[[Tensors, Tensors], tuple[Tensor, tuple[Tensor, ...]]]
 
 def prepare_eager(problem: Problem) -> Subject:
     """The loop over unbound inputs that one writes by hand, its gates joined."""
-    return _prepare(problem, lambda function: function)
-
-
-def prepare_compile(problem: Problem) -> Subject:
-    """``torch.compile`` of the same: of the whole sequence, or of a step when streaming."""
-    # It gives up after a few shapes otherwise.
-    torch.compiler.reset()
-
-    def compiled(function: Any) -> Any:
-        inner: Callable[..., Any] = torch.compile(function, fullgraph=True)
-
-        def run(*arguments: Any) -> Any:
-            try:
-                return inner(*arguments)
-            except (TorchDynamoException, InductorError) as error:
-                reason = (str(error).strip().splitlines() or [""])[0][:200]
-                raise PeerFailed(f"it failed: {reason}") from error
-
-        return run
-
-    return _prepare(problem, compiled)
+    return prepare_wrapped(problem, lambda function: function)
 
 
 def prepare_hoisted(problem: Problem) -> Subject:
@@ -59,7 +37,7 @@ def prepare_hoisted(problem: Problem) -> Subject:
         outputs, finals, _ = run_plan(streams, starts, _shared(program, values))
         return outputs[0], finals
 
-    return _whole_sequence(problem, sequence)
+    return whole_sequence(problem, sequence)
 
 
 def why_not_hoisted(problem: Problem) -> str:
@@ -70,11 +48,11 @@ def why_not_hoisted(problem: Problem) -> str:
     return ""
 
 
-def _prepare(problem: Problem, wrap: Callable[[Any], Any]) -> Subject:
+def prepare_wrapped(problem: Problem, wrap: Callable[[Any], Any]) -> Subject:
     program = problem.program
-    make_step = _step_maker(program)
+    make_step = step_maker(program)
     if problem.mode != "stream":
-        return _whole_sequence(problem, wrap(_looped(program, make_step)))
+        return whole_sequence(problem, wrap(looped(program, make_step)))
     with torch.no_grad():
         like = next(iter(problem.inputs.values()))
         values = _prepared(program, compile_shared(program.prepare), problem.params, like)
@@ -91,7 +69,7 @@ def _prepare(problem: Problem, wrap: Callable[[Any], Any]) -> Subject:
     return on_torch(problem, OnTorch(stream, {}))
 
 
-def _whole_sequence(problem: Problem, sequence: Sequence) -> Subject:
+def whole_sequence(problem: Problem, sequence: Sequence) -> Subject:
     """What depends on parameters alone is made in each training step, and once for inference."""
     program = problem.program
     prepare = compile_shared(program.prepare)
@@ -116,7 +94,7 @@ def reference(problem: Problem) -> Results:
         {name: t.detach().double().requires_grad_(t.requires_grad) for name, t in group.items()}
         for group in (problem.inputs, problem.params)
     )
-    sequence = _looped(program, _step_maker(program))
+    sequence = looped(program, step_maker(program))
     with torch.set_grad_enabled(problem.mode == "train"):
         like = next(iter(inputs.values()))
         values = _prepared(program, compile_shared(program.prepare), params, like)
@@ -133,11 +111,11 @@ def reference(problem: Problem) -> Results:
     return results
 
 
-def _step_maker(program: SequenceProgram) -> Callable[[tuple[Tensor, ...], Tensor], Any]:
+def step_maker(program: SequenceProgram) -> Callable[[tuple[Tensor, ...], Tensor], Any]:
     return load_function(*step_source(program.step))
 
 
-def _looped(program: SequenceProgram, make_step: Callable[..., Any]) -> Sequence:
+def looped(program: SequenceProgram, make_step: Callable[..., Any]) -> Sequence:
     def sequence(inputs: Tensors, values: Tensors) -> Any:
         streams = [inputs[name] for name in program.inputs]
         one_step = make_step(_shared(program, values), streams[0])

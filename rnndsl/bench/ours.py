@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -18,9 +19,20 @@ def prepare_torch(problem: Problem) -> Subject:
 
 
 def prepare_tvm(problem: Problem) -> Subject:
-    """The TVM backend, on the same weights.  TVM is imported here: that is no compile time."""
-    import_module("rnndsl.backends.tvm.lower_kernel")
-    made = make_layer(problem.cell, problem.shape, problem.numbers, "tvm")
+    """The TVM backend."""
+    return _with_backend(problem, "tvm")
+
+
+def prepare_auto(problem: Problem) -> Subject:
+    """The backend that layers have by default."""
+    return _with_backend(problem, "auto")
+
+
+def _with_backend(problem: Problem, backend: str) -> Subject:
+    """On the same weights.  TVM is imported here: that is no compile time."""
+    if find_spec("tvm") is not None:
+        import_module("rnndsl.backends.tvm.lower_kernel")
+    made = make_layer(problem.cell, problem.shape, problem.numbers, backend)
     with torch.no_grad():
         for name, value in problem.params.items():
             made.first.tensor(name).copy_(value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -47,15 +46,10 @@ def _load(place: str) -> Callable[..., Any]:
     return found
 
 
-def no_compiler(problem: Problem) -> str:
-    """Why torch.compile cannot run; it writes C++."""
-    found = any(shutil.which(name) for name in ("g++", "clang++", "c++"))
-    return "" if found else "torch.compile needs a C++ compiler, and there is none"
-
-
 PEERS = {
     peer.name: peer
     for peer in (
+        Peer("auto", "ours, as layers are by default", "torch", "ours:prepare_auto", ours=True),
         Peer("torch", "ours, on PyTorch", "torch", "ours:prepare_torch", ours=True),
         Peer("tvm", "ours, on TVM", "tvm", "ours:prepare_tvm", ours=True),
         Peer("eager", "the cell as a loop of PyTorch operations", "torch", "eager:prepare_eager"),
@@ -68,22 +62,49 @@ PEERS = {
         ),
         Peer(
             "compile",
-            "torch.compile of the eager loop; slow to compile",
+            "torch.compile of the whole loop; slow to compile",
             "torch",
-            "eager:prepare_compile",
-            "peers:no_compiler",
+            "compiled:prepare",
+            "compiled:why_not",
         ),
-        Peer("nn", "nn.LSTM, nn.GRU or nn.RNN", "torch", "torch_nn:prepare", "torch_nn:why_not"),
+        Peer(
+            "compile_cell",
+            "the loop over torch.compile of a step",
+            "torch",
+            "compiled:prepare_cell",
+            "compiled:why_no_cell",
+        ),
+        Peer(
+            "nn",
+            "nn.LSTM, nn.GRU or nn.RNN; their cells when streaming",
+            "torch",
+            "torch_nn:prepare",
+            "torch_nn:why_not",
+        ),
         Peer("jax", "lax.scan and jit of JAX", "jax", "jax_scan:prepare"),
-        Peer("ort", "the LSTM of ONNX Runtime", "onnxruntime", "ort:prepare", "ort:why_not"),
+        Peer(
+            "ort",
+            "the LSTM, GRU or RNN of ONNX Runtime",
+            "onnxruntime",
+            "ort:prepare",
+            "ort:why_not",
+        ),
+        Peer(
+            "ort_scan",
+            "the cell's ops in a Scan of ONNX Runtime; bare when streaming",
+            "onnxruntime",
+            "ort_scan:prepare",
+            "ort_scan:why_not",
+        ),
     )
 }
 
+OURS = "auto"
 DEFAULT_PEERS = ("eager", "nn")
 
 
 def choose(names: str | None) -> tuple[Peer, ...]:
-    """The peers of a list with commas, in the table's order, with ours if none of ours is named.
+    """The peers of a list with commas, in the table's order, with ``auto`` if none of ours is named.
 
     RnndslError (E0902) for a name that is not in the table.
     """
@@ -93,5 +114,5 @@ def choose(names: str | None) -> tuple[Peer, ...]:
         raise RnndslError(UnknownPeer(None, name, known, close))
     ours = {peer.name for peer in PEERS.values() if peer.ours}
     if not wanted & ours:
-        wanted |= ours
+        wanted.add(OURS)
     return tuple(peer for peer in PEERS.values() if peer.name in wanted)

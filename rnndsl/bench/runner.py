@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rnndsl.bench.agreement import check_agreement
 from rnndsl.bench.eager import reference
+from rnndsl.bench.limit import OutOfTime, time_limit
 from rnndsl.bench.memory import peak_growth
 from rnndsl.bench.peers import Peer
 from rnndsl.bench.problem import Problem
 from rnndsl.bench.report import Case, Entry, ratios
-from rnndsl.bench.subject import PeerFailed, Subject
-from rnndsl.bench.timing import summary, take_turns, timed
+from rnndsl.bench.subject import PeerFailed, Results, Subject
+from rnndsl.bench.timing import Sample, calls_per_turn, summary, take_turns, timed
 from rnndsl.bench.work import Work, work_of
 from rnndsl.diagnostics import RnndslError
 from rnndsl.errors_bench import NothingToMeasure
@@ -23,12 +25,14 @@ Tell = Callable[[str], None]  # is told what is going on, for a status line
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A subject whose results were right; what its first call took, and its peak memory."""
+    """A subject whose results were right; what its first call took, its peak memory, and how
+    many calls it makes in a turn."""
 
     subject: Subject
     first_seconds: float
     error: float
     peak_bytes: int | None
+    calls: int
 
 
 def measure(
@@ -36,20 +40,22 @@ def measure(
     peers: Sequence[Peer],
     seconds: float,
     tell: Tell,
+    limit: float = math.inf,
 ) -> tuple[Case, bool]:
     """The case of a problem, and whether Ctrl-C ended its timing early.
 
-    RnndslError (E0903) when a peer's results differ from the cell's, (E0905) when nobody can
+    Who is not ready for its turns within ``limit`` seconds is left out.  RnndslError (E0903) when a peer's results differ from the cell's, (E0905) when nobody can
     take part.
     """
-    ready, missing = _prepare(problem, peers, tell)
+    ready, missing = _prepare(problem, peers, tell, limit)
     if not ready:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
         raise RnndslError(NothingToMeasure(None, str(problem), reasons))
     tell(f"{problem}: timing {', '.join(ready)}")
     runs = {name: found.subject.run for name, found in ready.items()}
     with deferred_interrupt(True) as interrupt:
-        samples = take_turns(runs, seconds, lambda: interrupt.requested)
+        calls = {name: found.calls for name, found in ready.items()}
+        samples = take_turns(runs, seconds, lambda: interrupt.requested, calls=calls)
     if not any(samples.values()):
         raise KeyboardInterrupt
     for name in [name for name, found in samples.items() if not found]:
@@ -61,7 +67,7 @@ def measure(
 
 
 def _prepare(
-    problem: Problem, peers: Sequence[Peer], tell: Tell
+    problem: Problem, peers: Sequence[Peer], tell: Tell, limit: float
 ) -> tuple[dict[str, _Ready], dict[str, str]]:
     """Everyone who can run, after a first call that was compared; and why others cannot."""
     ready: dict[str, _Ready] = {}
@@ -72,28 +78,35 @@ def _prepare(
         if peer.name in missing:
             continue
         tell(f"{problem}: preparing {peer.name}")
-        subject = peer.subject(problem)
         try:
-            result, first = timed(subject.run)
+            with time_limit(limit):
+                ready[peer.name] = _make_ready(problem, peer, expected)
         except PeerFailed as error:
             missing[peer.name] = str(error)
-            continue
-        distance = check_agreement(problem, peer.name, subject.read(result), expected)
-        del result
-        subject.run()  # warm
-        ready[peer.name] = _Ready(subject, first, distance, peak_growth(subject.run))
+        except OutOfTime:
+            missing[peer.name] = f"it was not ready within {limit:g} s"
     return ready, missing
+
+
+def _make_ready(problem: Problem, peer: Peer, expected: Results) -> _Ready:
+    subject = peer.subject(problem)
+    result, first = timed(subject.run)
+    distance = check_agreement(problem, peer.name, subject.read(result), expected)
+    del result
+    subject.run()  # warm
+    peak = peak_growth(subject.run)
+    return _Ready(subject, first, distance, peak, calls_per_turn(subject.run))
 
 
 def _entries(
     problem: Problem,
     ready: dict[str, _Ready],
-    samples: dict[str, list[float]],
+    samples: dict[str, list[Sample]],
     ours: dict[str, bool],
     work: Work,
 ) -> tuple[Entry, ...]:
-    calls = problem.shape.steps if problem.mode == "stream" else 1
-    times = {name: summary(found, calls) for name, found in samples.items()}
+    parts = problem.shape.steps if problem.mode == "stream" else 1
+    times = {name: summary(found, parts) for name, found in samples.items()}
     versus = ratios({name: time.median for name, time in times.items()}, ours)
     return tuple(
         Entry(
@@ -103,7 +116,7 @@ def _entries(
             ratios=versus[name],
             flops_per_second=work.flops / time.median,
             peak_bytes=ready[name].peak_bytes,
-            compile_seconds=max(0.0, ready[name].first_seconds - time.median * calls),
+            compile_seconds=max(0.0, ready[name].first_seconds - time.median * parts),
             error=ready[name].error,
         )
         for name, time in times.items()

@@ -85,7 +85,7 @@ def prepare(problem: Problem) -> Subject:
     make: Any = found.one_step if streaming else found.whole
     module = make(problem.shape.input, problem.shape.hidden, **options)
     suffix = "" if streaming else "_l0"
-    weights = _packed(found.gates, problem.params)
+    weights = packed(found.gates, problem.params)
     with torch.no_grad():
         for name, value in weights.items():
             module.get_parameter(name + suffix).copy_(value)
@@ -110,7 +110,7 @@ def prepare(problem: Problem) -> Subject:
     return on_torch(problem, OnTorch(stream if streaming else sequence, leaves, gradients))
 
 
-def _packed(gates: tuple[Gate, ...], params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def packed(gates: tuple[Gate, ...], params: Mapping[str, Tensor]) -> dict[str, Tensor]:
     def bias(name: str | None, like: str) -> Tensor:
         return params[like].new_zeros(len(params[like])) if name is None else params[name]
 

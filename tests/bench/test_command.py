@@ -82,7 +82,7 @@ def test_mistakes_in_options_have_codes(
 
 
 def interrupting(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-    """Press Ctrl-C in a call of nn: the first two compare and warm, the third takes memory."""
+    """Press Ctrl-C in a call of nn: one compares, one warms, one takes memory, two are estimates."""
     honest = torch_nn.prepare
     count = 0
 
@@ -107,7 +107,7 @@ SHAPES = ["--shape", "4,2,3,5", "5,2,3,5", "--seconds", "0.001", "--infer", "--p
 def test_ctrl_c_while_timing_keeps_what_was_measured(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    interrupting(monkeypatch, 5)  # in the second round
+    interrupting(monkeypatch, 7)  # in the second round
     path = tmp_path / "found.json"
     assert bench("lstm", *SHAPES, "--json", path) == 130
     found = read(path)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rnndsl.bench import memory
+from rnndsl.bench import memory, timing, waiting
 from rnndsl.bench.cases import Shape
+from rnndsl.bench.limit import OutOfTime, time_limit
 from rnndsl.bench.machine import Rates
 from rnndsl.bench.problem import make_problem
 from rnndsl.bench.report import Case, Entry, Report, ratios
 from rnndsl.bench.table import seconds_text
-from rnndsl.bench.timing import MAX_ROUNDS, MIN_ROUNDS, summary, take_turns
+from rnndsl.bench.timing import (
+    MAX_ROUNDS,
+    MIN_ROUNDS,
+    PATIENCE,
+    Sample,
+    calls_per_turn,
+    summary,
+    take_turns,
+)
 from rnndsl.bench.work import graph_flops, work_of
 from rnndsl.cell import load
 
@@ -71,9 +82,54 @@ def test_a_request_to_stop_is_heard_between_calls() -> None:
 
 
 def test_a_summary_has_the_median_and_the_quartiles_of_a_step() -> None:
-    found = summary([4.0, 2.0, 6.0, 8.0, 10.0], calls=2)
+    found = summary([Sample(seconds) for seconds in (4.0, 2.0, 6.0, 8.0, 10.0)], parts=2)
     assert (found.lower, found.median, found.upper, found.fastest) == (2.0, 3.0, 4.0, 1.0)
-    assert summary([3.0]).median == 3.0
+    assert summary([Sample(3.0)]).median == 3.0
+
+
+def test_disturbed_turns_do_not_count_if_there_are_enough_others() -> None:
+    calm = [Sample(1.0, 0.001) for _ in range(MIN_ROUNDS)]
+    found = summary([*calm, Sample(9.0, 0.5), Sample(8.0, 0.3)])
+    assert (found.median, found.rounds, found.disturbed) == (1.0, MIN_ROUNDS, 2)
+    few = summary([Sample(1.0), *(Sample(2.0, share / 10) for share in range(1, 9))])
+    assert (few.rounds, few.disturbed) == (MIN_ROUNDS, 4)
+    assert few.waited == 0.2
+
+
+def test_timing_goes_on_for_enough_undisturbed_turns_with_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits = itertools.count()
+    monkeypatch.setattr(timing, "seconds_waited", lambda: float(next(waits)))
+    ticks = itertools.count()
+    found = take_turns({"a": lambda: None}, 60, clock=lambda: float(next(ticks)))
+    assert PATIENCE * 20 <= len(found["a"]) <= PATIENCE * 20 + 1  # three ticks each round
+    assert all(sample.waited == 1.0 for sample in found["a"])
+
+
+def test_a_turn_of_several_calls_begins_with_one_that_is_not_counted() -> None:
+    calls: list[str] = []
+    found = take_turns({"a": lambda: calls.append("a")}, 1e-12, calls={"a": 4})
+    assert len(calls) == 5 * len(found["a"])
+
+
+def test_short_calls_share_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "TURN_SECONDS", 0.005)
+    assert calls_per_turn(lambda: None) == 100
+    assert calls_per_turn(lambda: time.sleep(0.01)) == 1
+
+
+def test_waiting_is_counted_where_the_system_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert waiting.seconds_waited() >= 0.0
+    monkeypatch.setattr(waiting, "_TASKS", Path("/nonexistent"))
+    assert waiting.seconds_waited() == 0.0
+
+
+def test_a_limit_ends_what_takes_too_long() -> None:
+    with pytest.raises(OutOfTime), time_limit(0.05), contextlib.suppress(Exception):
+        time.sleep(30)
+    with time_limit(30):
+        pass
 
 
 def test_ratios_are_peer_by_ours() -> None:
@@ -86,11 +142,11 @@ def test_ratios_are_peer_by_ours() -> None:
 
 
 def test_shares_are_those_of_the_best_rates_of_the_run() -> None:
-    time = summary([2.0])
+    taken = summary([Sample(2.0)])
     entry = Entry(
         "torch",
         True,
-        time,
+        taken,
         {},
         flops_per_second=50.0,
         peak_bytes=None,

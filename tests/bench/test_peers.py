@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
 import torch
 
-from rnndsl.bench import peers, torch_nn
+from rnndsl.bench import compiled, peers, torch_nn
 from rnndsl.bench.agreement import check_agreement
 from rnndsl.bench.cases import MODES, Shape, parse_shape, parse_shapes
 from rnndsl.bench.eager import reference
@@ -92,10 +93,60 @@ def test_jax_computes_the_same(cell: str, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["infer", "stream"])
-def test_onnx_runtime_computes_the_same(mode: str) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru", "elman"])
+def test_onnx_runtime_computes_the_same(cell: str, mode: str) -> None:
     pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
-    assert "ort" in measured(problem("lstm", mode), "torch,ort")[0]
+    assert measured(problem(cell, mode), "torch,ort,ort_scan")[0] == {"torch", "ort", "ort_scan"}
+
+
+@pytest.mark.parametrize("mode", ["infer", "stream"])
+@pytest.mark.parametrize("cell", ["hyperlstm", "mlstm", "sru", "recurrent_highway_hypernetwork"])
+def test_a_scan_of_onnx_runtime_runs_any_cell(cell: str, mode: str) -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    found, missing = measured(problem(cell, mode, Shape(3, 2, 4, 4)), "torch,ort,ort_scan")
+    assert found == {"torch", "ort_scan"}
+    assert missing == {"ort": "it has no such op"}
+
+
+def test_onnx_runtime_does_not_train() -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    missing = measured(problem("lstm", "train"), "torch,ort,ort_scan")[1]
+    assert set(missing.values()) == {"it runs models, and does not train them"}
+
+
+def test_an_op_that_onnx_lacks_is_named() -> None:
+    pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    lacking = "cell Peak(D):\n    input x: [D]\n    return cummax(x)\n"
+    found = make_problem(parse(lacking), TINY, "infer", {})
+    assert measured(found, "torch,ort_scan")[1] == {"ort_scan": "there is no ONNX op for cummax"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_torch_compile_computes_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")  # the other takes a minute
+    found = problem("mgu", mode, Shape(2, 2, 3, 4))
+    if reason := PEERS["compile"].missing(found):
+        pytest.skip(reason)
+    present, missing = measured(found, "torch,compile,compile_cell")
+    assert "compile" in present
+    assert ("compile_cell" in present) == (mode != "stream")
+    assert set(missing) <= {"compile_cell"}
+
+
+def test_who_takes_too_long_to_get_ready_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(found: Problem) -> Subject:
+        time.sleep(30)
+        raise AssertionError
+
+    monkeypatch.setattr(torch_nn, "prepare", prepare)
+    found = problem("lstm", "infer")
+    case, _ = measure(found, choose("torch,nn"), 1e-9, lambda text: None, limit=0.2)
+    assert [entry.name for entry in case.entries] == ["torch"]
+    assert case.missing == {"nn": "it was not ready within 0.2 s"}
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
@@ -163,9 +214,9 @@ def test_nobody_left_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ours_are_always_there_to_compare_with() -> None:
-    assert [p.name for p in choose("nn")] == ["torch", "tvm", "nn"]
+    assert [p.name for p in choose("nn")] == ["auto", "nn"]
     assert [p.name for p in choose("nn,tvm")] == ["tvm", "nn"]
-    assert [p.name for p in choose(None)] == ["torch", "tvm", "eager", "nn"]
+    assert [p.name for p in choose(None)] == ["auto", "eager", "nn"]
     assert {p.name for p in choose(",".join(PEERS))} == set(PEERS)
 
 
