@@ -14,8 +14,9 @@ from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, Result, ResultRole, 
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.separate import CONSTANT_OPS, needed_values
 
-# Given the forward graph and the values that the backward pass reads: those to keep from the
-# forward pass.  What is not kept is computed again from what is.
+# Given the forward graph and the values that the backward pass reads (a state leaf stands for the
+# stream of the state before each step): the nodes to keep from the forward pass.  What is not kept
+# is computed again from what is.
 SavePolicy = Callable[[Graph, frozenset[int]], frozenset[int]]
 
 
@@ -58,8 +59,16 @@ def save_computed(forward: Graph, read: frozenset[int]) -> frozenset[int]:
 _MOVES_DATA = frozenset({"broadcast", "reshape", "transpose", "slice", "stop_grad"})
 
 
+def save_cheapest(forward: Graph, read: frozenset[int]) -> frozenset[int]:
+    """Keep what makes keeping and computing again cheapest together (see saving.py)."""
+    # Many read graphs without differentiating them, and need no networkx for it.
+    from rnndsl.compiler.saving import TIME, cheapest_saved
+
+    return cheapest_saved(forward, read, TIME)
+
+
 def differentiate(
-    step: Graph, save: SavePolicy = save_computed, wrt: Collection[str] | None = None
+    step: Graph, save: SavePolicy = save_cheapest, wrt: Collection[str] | None = None
 ) -> Differentiated:
     """The derivative of a step graph over time.
 
@@ -72,7 +81,8 @@ def differentiate(
     read |= {result.value for result in combined.results}
     # Forward nodes stand in the combined graph as in the step graph, after all leaves.
     shift = len(combined.leaves) - len(step.leaves)
-    wanted = frozenset(v - shift for v in read if len(combined.leaves) <= v < forward_count)
+    wanted = frozenset(v for v in read if v < len(step.leaves))
+    wanted |= {v - shift for v in read if len(combined.leaves) <= v < forward_count}
     kept = sorted(save(step, wanted))
     names = dict(zip(kept, _saved_names(step, len(kept)), strict=True))
     backward = _with_saved_leaves(combined, {v + shift: name for v, name in names.items()})

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from rnndsl.compiler.autodiff import differentiate, differentiate_shared
+from rnndsl.compiler.autodiff import (
+    SavePolicy,
+    differentiate,
+    differentiate_shared,
+    save_cheapest,
+)
 from rnndsl.compiler.interpreter import run, run_shared
 from rnndsl.compiler.ir import Graph, ResultRole
 from rnndsl.compiler.op_meaning import Array
@@ -68,10 +73,10 @@ def make_problem(graph: Graph, params: Arrays, length: int, batch: int, seed: in
     return Problem(graph, inputs, states, params, d_outputs, d_states)
 
 
-def values(problem: Problem) -> Arrays:
+def values(problem: Problem, save: SavePolicy = save_cheapest) -> Arrays:
     """Outputs, final states, and gradients ``d.*`` of inputs, states and parameters."""
     program = separate(problem.graph)
-    made = differentiate(program.step)
+    made = differentiate(program.step, save)
     shared = problem.params | run_shared(program.prepare, problem.params)
     forward = run(made.forward, problem.inputs, problem.states, shared)
     streams = {**problem.inputs, **forward.outputs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnndsl.compiler.autodiff import Differentiated, differentiate
+from rnndsl.compiler.autodiff import Differentiated, differentiate, save_computed
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.interpreter import run
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
@@ -131,6 +131,6 @@ def test_constants_and_moved_data_are_not_saved() -> None:
     wide = b.op("broadcast", x, shape=batched(3, 2).shape, axes=(1,))
     after = b.op("reduce_sum", b.op("mul", wide, b.op("mul", wide, wide)), axis=0)
     b.result("h", ResultRole.STATE, b.op("mul", after, h))
-    made = differentiate(b.finish("moved"))
+    made = differentiate(b.finish("moved"), save_computed)
     saved = {made.forward.type_of(r.value).shape for r in made.forward.results if "saved" in r.name}
     assert len(made.saved) == 2 and saved == {batched(3, 2).shape, batched(2).shape}
