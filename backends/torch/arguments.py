@@ -22,8 +22,10 @@ class Batch:
     """One call's streams, [T, B, *shape] each, and how to give results back.
 
     ``valid`` [T, B] is 1 where a sequence still runs, None if all are as long as the batch.
+    ``expected`` is what they were checked against.
     """
 
+    expected: Expected
     inputs: tuple[Tensor, ...]
     valid: Tensor | None
     reset: Tensor | None
@@ -33,9 +35,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The cell's inputs by name, and the dtype and device that it computes in."""
+    """The cell's inputs by name, and the dtype and device that it computes in.
+
+    ``sizes`` are the inputs' own shapes as numbers.
+    """
 
     inputs: Mapping[str, Type]
+    sizes: Mapping[str, tuple[int, ...]]
     dtype: torch.dtype
     device: torch.device
     batch_first: bool
@@ -57,6 +63,10 @@ def arrange(
     reset: Tensor | None,
 ) -> Batch:
     """Check and align all inputs of a call; LayerInputError says what does not fit."""
+    if lengths is None and reset is None and not extra:
+        found = _usual(expected, x)
+        if found is not None:
+            return found
     given = {expected.main: x, **_named(expected, extra)}
     packed = x if isinstance(x, PackedSequence) else None
     if packed is not None:
@@ -72,7 +82,24 @@ def arrange(
     valid = None if lengths is None else _valid(expected, lengths, time, batch)
     flags = None if reset is None else _flags(expected, reset, unbatched, first, time, batch)
     inputs = _checked(expected, streams)
-    return Batch(inputs, valid, flags, unbatched, None)
+    return Batch(expected, inputs, valid, flags, unbatched, None)
+
+
+def _usual(expected: Expected, x: Tensor | PackedSequence) -> Batch | None:
+    """The batch of a call with one stream [T, B, *shape] that fits as it is, else None."""
+    if not isinstance(x, Tensor) or len(expected.inputs) != 1:
+        return None
+    shape = x.shape
+    fits = (
+        shape[2:] == expected.sizes[expected.main]
+        and len(shape) > 1
+        and x.dtype == expected.dtype
+        and x.device == expected.device
+    )
+    if not fits or 0 in shape[:2]:
+        return None
+    stream = x.transpose(0, 1) if expected.batch_first else x
+    return Batch(expected, (stream,), None, None, False, None)
 
 
 def _named(
@@ -125,7 +152,7 @@ def _unpacked(
     flags = None
     if reset is not None:
         flags = _flags(expected, reset, False, expected.batch_first, time, batch)
-    return Batch(inputs, _mask(expected, sizes, time), flags, False, packed)
+    return Batch(expected, inputs, _mask(expected, sizes, time), flags, False, packed)
 
 
 def _layout(expected: Expected, name: str, unbatched: bool, first: bool) -> str:
@@ -136,13 +163,15 @@ def _layout(expected: Expected, name: str, unbatched: bool, first: bool) -> str:
 def _stream(expected: Expected, name: str, value: Tensor, unbatched: bool, first: bool) -> Tensor:
     kind = expected.inputs[name]
     what = f"input `{name}`"
-    layout = _layout(expected, name, unbatched, first)
     rank = kind.rank + (1 if unbatched else 2)
+    layout = ""
+    if value.dim() != rank or value.shape[rank - kind.rank :] != expected.sizes[name]:
+        layout = _layout(expected, name, unbatched, first)
     if value.dim() != rank:
         either = f"{kind.rank + 1} or {kind.rank + 2}" if name == expected.main else str(rank)
         raise fail(catalogue.WrongRank(None, what, either, value.dim(), layout))
     own = value.shape[rank - kind.rank :]
-    for axis, (size, got) in enumerate(zip(kind.sizes, own, strict=True)):
+    for axis, (size, got) in enumerate(zip(expected.sizes[name], own, strict=True)):
         if size != got:
             label = "its last axis" if axis == kind.rank - 1 else f"own axis {axis}"
             raise fail(catalogue.WrongSize(None, what, label, size, got, layout))

@@ -13,14 +13,18 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from rnndsl.backends.torch import with_tvm
 from rnndsl.compiler.plan import Plan
 
 _MISSING = (
     "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "
     "pip install 'rnndsl[tvm]', or say backend=\"torch\" to be rid of this line"
 )
+# What kernels compute in, by torch's dtype.
+KERNEL_DTYPES: dict[torch.dtype, str] = getattr(with_tvm, "DTYPES", None) or with_tvm._DTYPES
 _log = logging.getLogger("rnndsl")
 
 
@@ -39,12 +43,14 @@ def compile_plan(plan: Plan) -> Callable[..., Any]:
     return run
 
 
-def backend_for(like: Tensor) -> str:
-    """Who runs a plan on such tensors: "tvm" or "torch"."""
-    from rnndsl.backends.torch import with_tvm
+def resolve(backend: str, like: Tensor) -> str:
+    """Who runs a plan of that backend on such tensors: "tvm" or "torch"."""
+    return backend_for(like) if backend == "auto" else backend
 
-    dtypes = getattr(with_tvm, "DTYPES", None) or with_tvm._DTYPES
-    if like.device.type != "cpu" or like.dtype not in dtypes:
+
+def backend_for(like: Tensor) -> str:
+    """Who runs a plan on such tensors under "auto"."""
+    if like.device.type != "cpu" or like.dtype not in KERNEL_DTYPES:
         return "torch"
     return "tvm" if tvm_is_installed() else "torch"
 

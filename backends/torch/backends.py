@@ -6,12 +6,15 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from torch import Tensor
+
+from rnndsl.backends.torch.automatic import resolve
 from rnndsl.backends.torch.emit import emit_plan, emit_shared, function_name
 from rnndsl.backends.torch.source import load_function
+from rnndsl.compiler.forms.choose import with_forms
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
 
-from rnndsl.compiler.forms.choose import with_forms
 # A plan compiler returns a function of (inputs, states, params), tuples of tensors, that
 # returns (outputs, final states, sums), as described in emit.py.
 PLAN_COMPILERS = {
@@ -26,6 +29,11 @@ def compile_plan(plan: Plan, backend: str) -> Callable[..., Any]:
     module, _, name = PLAN_COMPILERS[backend].partition(":")
     compiler: Callable[[Plan], Callable[..., Any]] = getattr(import_module(module), name)
     return compiler(plan)
+
+
+def makes_fresh_memory(backend: str, like: Tensor) -> bool:
+    """Whether all that a plan returns for such tensors is contiguous and newly allocated."""
+    return resolve(backend, like) == "tvm"
 
 
 def compile_with_torch(plan: Plan) -> Callable[..., Any]:

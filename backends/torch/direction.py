@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +13,8 @@ from rnndsl.backends.torch import operators
 from rnndsl.backends.torch.calls import base_graph, extended, program_call, variant
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
-from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.forms.choose import AUTO
+from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered
 from rnndsl.compiler.ops import OPS
@@ -32,17 +33,18 @@ class Direction(nn.Module):
         dtype: torch.dtype,
         device: torch.device | str | None,
         memory_budget: int | None = None,
-    ) -> None:
         form: str = AUTO,
+    ) -> None:
         super().__init__()
         graph = lowered.graph.bind(sizes)
         self.graph_text = print_graph(graph, spans=True)
         self.reverse = reverse
         self.backend = backend
         self.memory_budget = memory_budget
-        self.sizes = dict(sizes)
         self.form = form
+        self.sizes = dict(sizes)
         self.specs = lowered.params
+        self._first_name = [spec.name for spec in self.specs[:1]]
         self.state_count = len(graph.leaves_of(LeafRole.STATE))
         # For cells without parameters it alone tells the dtype and the device.
         self.register_buffer("placeholder", torch.empty(0, dtype=dtype, device=device), False)
@@ -90,8 +92,9 @@ class Direction(nn.Module):
 
     def like(self) -> Tensor:
         """A tensor with the dtype and device that the layer computes in."""
-        assert isinstance(self.placeholder, Tensor)
-        return next(self.tensors(), self.placeholder)
+        found = self.tensors_of(self._first_name)[0] if self._first_name else self.placeholder
+        assert isinstance(found, Tensor)
+        return found
 
     def tensor(self, name: str) -> Tensor:
         """The parameter of that name in the cell."""
@@ -99,6 +102,20 @@ class Direction(nn.Module):
         for part in self.paths[name]:
             found = getattr(found, part)
         assert isinstance(found, Tensor)
+        return found
+
+    def tensors_of(self, names: Sequence[str]) -> list[Tensor]:
+        """The parameters of these names."""
+        if torch.compiler.is_compiling():
+            return [self.tensor(name) for name in names]
+        found = []
+        for name in names:
+            *lead, last = self.paths[name]
+            owner: Any = self
+            for part in lead:  # past `__getattr__`, which takes most of the time otherwise
+                owner = owner._modules[part]
+            plain = owner._parameters.get(last)
+            found.append(self.tensor(name) if plain is None else plain)
         return found
 
     def first_nonfinite(
@@ -138,9 +155,9 @@ class Direction(nn.Module):
             resets,
             lengths,
             portable,
+            self.form,
         )
-        params = [self.tensor(name) for name in names]
-        results = operators.run(program, list(inputs), list(states), params)
+        params = self.tensors_of(names)
+        results = operators.call(program, list(inputs), list(states), params)
         count = len(results) - self.state_count
         return results[:count], results[count:]
-            self.form,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rnndsl.backends.torch.analysis import PlanFacts
-from rnndsl.backends.torch.naming import identifier
+from rnndsl.backends.torch.naming import RESERVED, identifier
 from rnndsl.backends.torch.source import HEADER
 from rnndsl.backends.torch.statements import Statements
 from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, rank_one
@@ -23,7 +23,8 @@ _LINE = 100
 
 def function_name(graph: Graph) -> str:
     """The name of the function that is generated for a graph."""
-    return identifier(graph.name)
+    name = identifier(graph.name)
+    return f"{name}_" if name in RESERVED else name
 
 
 def emit_plan(plan: Plan) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -19,13 +18,14 @@ from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
 from rnndsl.backends.torch.states import State, join_states, split_states
+from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
 from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.diagnostics import RnndslError, did_you_mean
 
-Stream = Tensor | PackedSequence
+Sequences = Tensor | PackedSequence
 Taps = tuple[dict[str, Tensor], ...]
 
 
@@ -56,18 +56,20 @@ class Layer(nn.Module):
         graph = first.graph
         self.input_types = {f.name: f.type for f in graph.leaves_of(LeafRole.INPUT)}
         self.state_types = {f.name: f.type for f in graph.leaves_of(LeafRole.STATE)}
+        self.input_sizes = {name: kind.sizes for name, kind in self.input_types.items()}
+        self.state_sizes = {name: kind.sizes for name, kind in self.state_types.items()}
 
     # ------------------------------------------------------------------------------- calls
 
     def forward(
         self,
-        x: Stream,
+        x: Sequences,
         state: State | Sequence[Tensor] | None = None,
         *,
         lengths: Lengths | None = None,
         reset: Tensor | None = None,
         taps: Sequence[str] = (),
-        **inputs: Stream,
+        **inputs: Sequences,
     ) -> Any:
         """Run the layer over a sequence.
 
@@ -113,7 +115,7 @@ class Layer(nn.Module):
         """One time step: ``x`` [B, *shape] or [*shape] to ``(y, state)``, for streaming."""
         if self.options.bidirectional:
             raise LayerInputError(catalogue.NoStreaming(None))
-        expected = replace(self.expected(), batch_first=False)
+        expected = self.expected(batch_first=False)
         steps = {
             name: tensor_of(f"input `{name}`", value).unsqueeze(0) for name, value in inputs.items()
         }
@@ -122,6 +124,14 @@ class Layer(nn.Module):
         y, finals, _ = self._run(batch, state, ())
         y = y.squeeze(1) if batch.unbatched else y
         return y[0], join_states(finals, batch.unbatched)
+
+    def stream(self, batch: int = 1) -> Stream:
+        """A fast way to run the layer one time step at a time: ``y = stream(x)``.
+
+        It reads the weights now: make another after changing them.  ``stream.state`` are its
+        states, ``stream.reset()`` begins anew.  See docs/layers.md.
+        """
+        return Stream(self, batch)
 
     def _run(
         self, batch: Batch, state: State | Sequence[Tensor] | None, taps: tuple[str, ...]
@@ -149,6 +159,10 @@ class Layer(nn.Module):
             x = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         return x, finals, tapped
 
+    def stack(self) -> list[Direction]:
+        """The layers, forward in time, from the lowest."""
+        return [self._at(index)[0][0] for index in range(self.options.num_layers)]
+
     def _at(self, index: int) -> list[tuple[Direction, str]]:
         """The directions of one layer, each with its name."""
         keys = [str(index), f"{index}_reverse"][: self.directions]
@@ -162,8 +176,8 @@ class Layer(nn.Module):
     def _starts(self, batch: Batch, state: State | Sequence[Tensor] | None) -> list[list[Tensor]]:
         """The states before the first step, for each layer and direction."""
         size, places = batch.inputs[0].shape[1], len(self.layers)
-        expected = self.expected()
-        return split_states(expected, self.state_types, state, places, size, batch.unbatched)
+        types, sizes = self.state_types, self.state_sizes
+        return split_states(batch.expected, types, sizes, state, places, size, batch.unbatched)
 
     def _given_back(self, y: Tensor, batch: Batch) -> Any:
         """A stream [T, B, *shape] in the layout of the call."""
@@ -177,12 +191,12 @@ class Layer(nn.Module):
 
     def find_nonfinite(
         self,
-        x: Stream,
+        x: Sequences,
         state: State | Sequence[Tensor] | None = None,
         *,
         lengths: Lengths | None = None,
         reset: Tensor | None = None,
-        **inputs: Stream,
+        **inputs: Sequences,
     ) -> NonFinite | None:
         """Where a NaN or infinity first arises when the layer is called on this, or None.
 
@@ -221,10 +235,11 @@ class Layer(nn.Module):
         if found is not None:
             raise NonFiniteError(found, self.cell.sources())
 
-    def expected(self) -> Expected:
+    def expected(self, batch_first: bool | None = None) -> Expected:
         """What calls must look like now: dtype and device follow ``.to()``."""
         like = self.first.like()
-        return Expected(self.input_types, like.dtype, like.device, self.options.batch_first)
+        first = self.options.batch_first if batch_first is None else batch_first
+        return Expected(self.input_types, self.input_sizes, like.dtype, like.device, first)
 
     @property
     def first(self) -> Direction:

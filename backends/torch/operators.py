@@ -41,8 +41,12 @@ Tensors = Sequence[Tensor]
 def plain(like: Tensor) -> Iterator[None]:
     """Torch operations as they are: they record no gradient, and autocast leaves them alone."""
     device = like.device.type
+    casts = torch.is_autocast_enabled(device)
+    if not casts and not torch.is_grad_enabled():
+        yield
+        return
     with torch.no_grad():
-        if torch.is_autocast_enabled(device):
+        if casts:
             with torch.autocast(device, enabled=False):
                 yield
         else:
@@ -127,7 +131,10 @@ torch.library.register_fake("rnndsl::run_backward", _fake_run_backward, lib=_lib
 
 
 class _Sequence(torch.autograd.Function):
-    """`run` with a gradient."""
+    """`run` with a gradient.
+
+    Its results are those of `run_saving`; what is saved counts as not differentiable.
+    """
 
     @staticmethod
     def forward(
@@ -136,8 +143,11 @@ class _Sequence(torch.autograd.Function):
         inputs, states, params = _groups(tensors, counts)
         needed = ctx.needs_input_grad[2:]
         needs = [*needed[: counts[0]], *needed[sum(counts) :]]
-        with torch._C._AutoDispatchBelowAutograd():
-            results = torch.ops.rnndsl.run_saving(program, inputs, states, params, needs)
+        if is_watched(tensors):
+            with torch._C._AutoDispatchBelowAutograd():
+                results = torch.ops.rnndsl.run_saving(program, inputs, states, params, needs)
+        else:
+            results = _run_saving(program, inputs, states, params, needs)
         found = find_runner(program).program
         outputs, visible = len(found.outputs), len(found.outputs) + len(found.states)
         saved = results[visible:]
@@ -185,11 +195,11 @@ class _Backward(torch.autograd.Function):
         cotangents, rest = tensors[:visible], tensors[visible:]
         inputs, states, params = _groups(rest, counts, len(found.params))
         kept = list(rest[sum(counts) + len(found.params) :])
-        with torch._C._AutoDispatchBelowAutograd():
-            results = torch.ops.rnndsl.run_backward(
-                program, inputs, states, params, needs, kept, list(cotangents)
-            )
-        return tuple(results)
+        arguments: Any = (program, inputs, states, params, needs, kept, list(cotangents))
+        if is_watched(tensors):
+            with torch._C._AutoDispatchBelowAutograd():
+                return tuple(torch.ops.rnndsl.run_backward(*arguments))
+        return tuple(_run_backward(*arguments))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> Any:
@@ -203,10 +213,11 @@ def refuse_transforms(tensors: Sequence[Tensor | None]) -> None:
     """
     if torch.compiler.is_compiling():
         return
-    given = [tensor for tensor in tensors if tensor is not None]
     if torch._C._are_functorch_transforms_active():
         raise TransformError("transforms of torch.func")
-    if any(torch._C._functorch.is_legacy_batchedtensor(tensor) for tensor in given):
+    batched = torch._C._functorch.is_legacy_batchedtensor
+    given = [tensor for tensor in tensors if tensor is not None]
+    if any(map(batched, given)):
         raise TransformError("batched gradients")
     if forward_ad._current_level >= 0 and any(_has_tangent(tensor) for tensor in given):
         raise TransformError("forward-mode derivatives")
@@ -246,3 +257,36 @@ def _run_autograd(
 
 _library.impl("run", _run_autograd, "Autograd", with_keyset=True)
 run = torch.ops.rnndsl.run
+
+# --------------------------------------------------------------------------- the short way
+
+_PLAIN = frozenset((Tensor, torch.nn.Parameter, type(None)))
+
+
+def is_watched(tensors: Sequence[Tensor | None]) -> bool:
+    """Whether somebody would see an operator: a mode, a tracer, a profiler, a kind of tensor.
+
+    Where nobody does, the functions behind the operators can be called: that saves the
+    dispatcher, which takes longer than a small layer.
+    """
+    return bool(
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._autograd._profiler_enabled()
+        or not _PLAIN.issuperset(map(type, tensors))
+    )
+
+
+def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[Tensor]) -> Any:
+    """`rnndsl::run` by the shortest way."""
+    tensors = (*inputs, *states, *params)
+    if torch.compiler.is_compiling() or is_watched(tensors):
+        return run(program, inputs, states, params)
+    refuse_transforms(tensors)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        counts = (len(inputs), len(states))
+        results = _Sequence.apply(program, counts, *tensors)  # type: ignore[no-untyped-call]
+        found = find_runner(program).program
+        return list(results[: len(found.outputs) + len(found.states)])
+    return _run(program, inputs, states, params)

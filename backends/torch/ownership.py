@@ -28,6 +28,18 @@ def own(results: Tensors, given: Tensors) -> list[Tensor]:
     return owned
 
 
+def apart(results: Tensors) -> list[Tensor]:
+    """Contiguous results of new memory, each of which is given to one place."""
+    if len(set(map(id, results))) == len(results):
+        return list(results)
+    seen: set[int] = set()
+    owned = []
+    for tensor in results:
+        owned.append(fresh(tensor) if id(tensor) in seen else tensor)
+        seen.add(id(tensor))
+    return owned
+
+
 def fresh(tensor: Tensor) -> Tensor:
     """A contiguous copy."""
     return tensor.clone(memory_format=torch.contiguous_format)

@@ -9,11 +9,11 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from rnndsl.backends.torch.backends import compile_plan, compile_shared
+from rnndsl.backends.torch.backends import compile_plan, compile_shared, makes_fresh_memory
 from rnndsl.backends.torch.blocks import BlockRun, Gradients
 from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
-from rnndsl.backends.torch.ownership import own
+from rnndsl.backends.torch.ownership import apart, own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
 from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.ir import Graph, LeafRole
@@ -97,26 +97,32 @@ class Runner:
 
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """Outputs [T, B, *shape], then final states [B, *shape]."""
-        values = self._prepared(inputs, params)
-        start = self._start(inputs, states, values)
-        outputs, finals, _ = self.step(tuple(inputs), start, self._shared(values))
-        return own([*outputs, *finals], [*inputs, *states, *params])
+        values = self.prepared(inputs, params)
+        start = self.start(inputs, states, values)
+        outputs, finals, _ = self.step(tuple(inputs), start, self.shared(values))
+        return self._own([*outputs, *finals], [*inputs, *states, *params])
 
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
     ) -> list[Tensor]:
         """As :meth:`run`, then the streams that the backward pass reads."""
         trainer = self._trainer(needs)
-        values = self._prepared(inputs, params)
-        start = self._start(inputs, states, values)
+        values = self.prepared(inputs, params)
+        start = self.start(inputs, states, values)
         run = self._block_run(trainer, inputs, start, values)
         if run is not None:
             parts = run.run()
             return own([t for part in parts for t in part], [*inputs, *states, *params])
-        outputs, finals, _ = trainer.forward(tuple(inputs), start, self._shared(values))
+        outputs, finals, _ = trainer.forward(tuple(inputs), start, self.shared(values))
         visible = outputs[: len(self.program.outputs)]
         kept = [outputs[position] for position in trainer.derivative.kept_results]
-        return own([*visible, *finals, *kept], [*inputs, *states, *params])
+        return self._own([*visible, *finals, *kept], [*inputs, *states, *params])
+
+    def _own(self, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:
+        """The results of a plan, sharing memory with nothing."""
+        if makes_fresh_memory(self.backend, given[0]):
+            return apart(results)
+        return own(results, given)
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         """The shapes of what :meth:`run_saving` returns after the final states."""
@@ -132,32 +138,45 @@ class Runner:
         plan = memory_plan(self.program, trainer.derivative, inputs)
         if plan is None:
             return None
-        shared, found = self._shared(values), trainer.derivative
+        shared, found = self.shared(values), trainer.derivative
         return BlockRun(self.program, found, plan, trainer.forward, inputs, start, shared)
 
-    def _prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
+    def prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
         """Parameters and all that depends on them alone, by name."""
         values = dict(zip(self.program.params, params, strict=True))
         graph = self.program.prepare
         leaves = tuple(values[leaf.name] for leaf in graph.leaves)
         made = self.prepare(leaves, inputs[0])
-        values.update(zip((r.name for r in graph.results), made, strict=True))
+        values.update(zip(self._made_names, made, strict=True))
         return values
 
-    def _start(
-        self, inputs: Tensors, states: Tensors, values: dict[str, Tensor]
+    def start(
+        self, inputs: Tensors, states: Tensors, values: Mapping[str, Tensor]
     ) -> tuple[Tensor, ...]:
         """The states before the first step: the given ones, or the declared ones."""
         if states:
             return tuple(states)
         batch = inputs[0].shape[1]
         return tuple(
-            values[f"{INIT}{name}"].expand(batch, *kind.sizes)
-            for name, kind in self.program.states.items()
+            [values[name].expand(batch, *sizes) for name, sizes in self._state_sizes.items()]
         )
 
-    def _shared(self, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        return tuple(values[leaf.name] for leaf in self.program.step.leaves_of(LeafRole.PARAM))
+    def shared(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The step's parameters, from what :meth:`prepared` returns."""
+        return tuple([values[name] for name in self._shared_names])
+
+    @cached_property
+    def _shared_names(self) -> tuple[str, ...]:
+        return tuple(leaf.name for leaf in self.program.step.leaves_of(LeafRole.PARAM))
+
+    @cached_property
+    def _made_names(self) -> tuple[str, ...]:
+        return tuple(result.name for result in self.program.prepare.results)
+
+    @cached_property
+    def _state_sizes(self) -> dict[str, tuple[int, ...]]:
+        """The own shape of each state by the name of its declared first value."""
+        return {f"{INIT}{name}": kind.sizes for name, kind in self.program.states.items()}
 
     # ---------------------------------------------------------------------------- backward
 
@@ -176,8 +195,8 @@ class Runner:
         states; ``cotangents`` belong to its outputs and final states, None standing for zero.
         """
         trainer = self._trainer(needs)
-        values = self._prepared(inputs, params)
-        start = self._start(inputs, states, values)
+        values = self.prepared(inputs, params)
+        start = self.start(inputs, states, values)
         count = len(self.program.outputs)
         carried = [
             _or_zero(given, inputs[0], (inputs[0].shape[1], *kind.sizes))

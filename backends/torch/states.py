@@ -17,6 +17,7 @@ State = Tensor | tuple[Tensor, ...]
 def split_states(
     expected: Expected,
     states: Mapping[str, Type],
+    sizes: Mapping[str, tuple[int, ...]],
     given: State | Sequence[Tensor] | None,
     places: int,
     batch: int,
@@ -36,21 +37,30 @@ def split_states(
         names = ", ".join(states)
         raise fail(catalogue.WrongStateCount(None, len(tensors), len(states), names))
     checked = [
-        _checked(expected, name, kind, tensor, places, batch, unbatched)
+        _checked(expected, name, kind, sizes[name], tensor, places, batch, unbatched)
         for (name, kind), tensor in zip(states.items(), tensors, strict=True)
     ]
-    return [[tensor[k] for tensor in checked] for k in range(places)]
+    return [list(parts) for parts in zip(*[tensor.unbind(0) for tensor in checked], strict=True)]
 
 
 def _checked(
     expected: Expected,
     name: str,
     kind: Type,
+    sizes: tuple[int, ...],
     tensor: Tensor,
     places: int,
     batch: int,
     unbatched: bool,
 ) -> Tensor:
+    usual = (places, batch, *sizes) if not unbatched else (places, *sizes)
+    if (
+        isinstance(tensor, Tensor)
+        and tensor.shape == usual
+        and tensor.dtype == expected.dtype
+        and tensor.device == expected.device
+    ):
+        return tensor.unsqueeze(1) if unbatched else tensor
     what = f"state `{name}`"
     lead = {"layers*directions": places} | ({} if unbatched else {"B": batch})
     layout = f"[{', '.join([*lead, *map(str, kind.shape)])}]"
@@ -58,8 +68,8 @@ def _checked(
     if tensor_of(what, tensor).dim() != rank:
         raise fail(catalogue.WrongRank(None, what, str(rank), tensor.dim(), layout))
     labels = [*lead, *(f"own axis {axis}" for axis in range(kind.rank))]
-    sizes = [*lead.values(), *kind.sizes]
-    for label, size, got in zip(labels, sizes, tensor.shape, strict=True):
+    wanted = [*lead.values(), *sizes]
+    for label, size, got in zip(labels, wanted, tensor.shape, strict=True):
         if size != got:
             raise fail(catalogue.WrongSize(None, what, label, size, got, layout))
     tensor = place(expected, what, tensor)
@@ -68,7 +78,10 @@ def _checked(
 
 def join_states(finals: Sequence[Sequence[Tensor]], unbatched: bool) -> State:
     """The states of all layers and directions, stacked; a single state is passed bare."""
-    joined = tuple(torch.stack(list(tensors)) for tensors in zip(*finals, strict=True))
+    if len(finals) == 1:
+        joined = tuple([tensor.unsqueeze(0) for tensor in finals[0]])
+    else:
+        joined = tuple([torch.stack(tensors) for tensors in zip(*finals, strict=True)])
     if unbatched:
         joined = tuple(tensor.squeeze(1) for tensor in joined)
     return joined[0] if len(joined) == 1 else joined

@@ -88,6 +88,15 @@ def test_a_parameter_may_have_any_name(name: str) -> None:
     copy.deepcopy(layer).load_state_dict(layer.state_dict())
 
 
+@pytest.mark.parametrize("name", ["F", "range", "torch", "inputs", "T"])
+def test_a_cell_may_have_any_name(name: str) -> None:
+    text = (
+        f"cell {name}(D):\n    input x: [D]\n    state h: [D]\n    param w: [D, D]\n"
+        "    h' = tanh(w @ h + x)\n    y = linear[D](h')\n    return y\n"
+    )
+    rnndsl.layer(rnndsl.parse(text), 3)(torch.randn(2, 1, 3))[0].sum().backward()
+
+
 def test_values_may_have_the_names_of_what_generated_code_calls() -> None:
     text = (
         "cell C(D):\n    input x: [D]\n    state h: [D]\n    zip = tanh(h + x)\n"

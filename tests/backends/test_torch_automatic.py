@@ -38,8 +38,7 @@ def test_without_tvm_one_line_is_logged_and_torch_runs(caplog: pytest.LogCapture
     torch.manual_seed(0)
     layer = rnndsl.layer("lstm", 3, 6, backend="auto")
     exact = copy.deepcopy(layer)
-    for direction in exact.layers.values():
-        direction.backend = "torch"
+    exact.first.backend = "torch"
     x = torch.randn(4, 2, 3)
     with caplog.at_level(logging.WARNING, "rnndsl"):
         found = [layer(x)[0] for _ in range(3)]

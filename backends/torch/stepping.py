@@ -1,0 +1,103 @@
+"""One layer's time step on weights that stay as they are: a kernel, or a compiled plan.
+
+Both hold their states, take the step's inputs [B, *shape], contiguous, and return the output
+[B, *shape] in new memory.  ``values`` are parameters and what depends on them alone, by name,
+``start`` the declared states [B, *shape]; ``like`` is [1, B] of their dtype, where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.automatic import KERNEL_DTYPES
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.ownership import fresh, own
+from rnndsl.backends.torch.program import parse_program
+from rnndsl.backends.torch.runner import Runner
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.split import split
+
+
+class PlanStep:
+    """A step by the function that also runs sequences."""
+
+    def __init__(
+        self, runner: Runner, values: Mapping[str, Tensor], start: Sequence[Tensor], like: Tensor
+    ) -> None:
+        self._step = runner.step
+        self._shared = runner.shared(values)
+        self._start = [fresh(state) for state in start]
+        self.states = self._start
+
+    def begin(self, states: Sequence[Tensor]) -> None:
+        """Go on from these states, or from the declared ones if there are none."""
+        self.states = [fresh(state) for state in states or self._start]
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            streams = tuple([x.unsqueeze(0) for x in inputs])
+            outputs, finals, _ = self._step(streams, tuple(self.states), self._shared)
+            y, *self.states = own([outputs[0][0], *finals], [*inputs, *self.states, *self._shared])
+        return y
+
+
+class KernelStep:
+    """A step by a kernel of TVM, whose weights are packed once and whose memory stays."""
+
+    def __init__(
+        self, runner: Runner, values: Mapping[str, Tensor], start: Sequence[Tensor], like: Tensor
+    ) -> None:
+        _check(like)
+        compiled = _kernel(runner.program.text, like.dtype)
+        signature = compiled.signature
+        batch = like.shape[1]
+        self._function = compiled.function
+        self._packed = [
+            torch.from_numpy(w.pack(values[w.source].numpy(), signature.dtype)).clone()
+            for w in signature.weights
+        ]
+        self._start = [fresh(state) for state in start]
+        self.states = [fresh(state) for state in start]
+        (output,) = signature.outputs
+        self._shape, self._dtype = (batch, *output.shape), like.dtype
+        work = like.new_empty(signature.workspace.elements(1, batch))
+        self._work = work
+        self._before = tuple([t.data_ptr() for t in (*self._packed, *self.states)])
+        self._after = (work.data_ptr(), 1, batch, work.numel())
+
+    def begin(self, states: Sequence[Tensor]) -> None:
+        """Go on from these states, or from the declared ones if there are none."""
+        for state, value in zip(self.states, states or self._start, strict=True):
+            state.copy_(value)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        y = torch.empty(self._shape, dtype=self._dtype)
+        addresses = [x.data_ptr() for x in inputs]
+        self._function(*addresses, *self._before, y.data_ptr(), *self._after)
+        return y
+
+
+def _check(like: Tensor) -> None:
+    if like.device.type != "cpu":
+        where = str(like.device)
+        raise LayerInputError(catalogue.WrongDevice(None, "a stream for TVM", "cpu", where))
+    if like.dtype not in KERNEL_DTYPES:
+        expected = " or ".join(KERNEL_DTYPES.values())
+        found = str(like.dtype)
+        raise LayerInputError(catalogue.WrongDtype(None, "a stream for TVM", expected, found))
+
+
+@lru_cache(maxsize=64)
+def _kernel(text: str, dtype: torch.dtype) -> Any:
+    """The kernel of a program that takes packed weights."""
+    from rnndsl.backends.tvm.runtime import compile_direct
+
+    program = parse_program(text)
+    graph = run_pipeline(program.step, PIPELINES["final"])
+    return compile_direct(split(graph, program.reverse), KERNEL_DTYPES[dtype], packed_weights=True)
