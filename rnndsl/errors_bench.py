@@ -65,3 +65,14 @@ class NothingToMeasure(Diagnostic):
     note = "{reasons}"
     case: str = ""
     reasons: str = ""
+
+
+@dataclass(frozen=True)
+class BadReport(Diagnostic):
+    """A file that a run should continue holds no results, or those of another setting."""
+
+    code = "E0906"
+    title = "cannot go on with {path}: {reason}"
+    help = "name another file, or leave out `--resume` to write this one anew"
+    path: str = ""
+    reason: str = ""

@@ -1,4 +1,4 @@
-"""``rnndsl bench``: measure a cell beside its peers."""
+"""``rnndsl bench``: measure cells beside their peers."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnndsl.bench.cases import DEFAULT_SHAPES, MODES, parse_shapes
-from rnndsl.bench.peers import DEFAULT_PEERS, PEERS, choose
+from rnndsl.bench.peers import DEFAULT_PEERS, OURS, PEERS, choose
 from rnndsl.commands.settings import add_settings
 from rnndsl.diagnostics import RnndslError
 from rnndsl.errors_bench import BadBenchOption
 
 if TYPE_CHECKING:
-    from rnndsl.bench.report import Case, Report
     from rnndsl.bench.runner import Tell
 
 INTERRUPTED = 130  # as rnndsl.cli has it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", metavar="CELL", help="a name in the library, or a .rnn file")
+    parser.add_argument(
+        "cells", metavar="CELL", nargs="*", help="a name in the library, or a .rnn file"
+    )
+    parser.add_argument("--all", action="store_true", help="every cell of the library")
     shapes = " ".join(map(str, DEFAULT_SHAPES))
     parser.add_argument(
         "--shape",
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--peers",
         metavar="NAMES",
-        help=f"with commas (default {','.join(DEFAULT_PEERS)}, and both of ours). {known}",
+        help=f"with commas (default {','.join(DEFAULT_PEERS)}, and {OURS}). {known}",
     )
     add_settings(parser)
     parser.add_argument(
@@ -56,56 +57,87 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=5.0,
         help="spent on timing each shape in each mode, at least (default 5)",
     )
+    parser.add_argument(
+        "--limit",
+        metavar="X",
+        type=float,
+        default=300.0,
+        help="seconds in which an implementation must be compiled and ready (default 300); "
+        "who is not is left out",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results here")
+    parser.add_argument(
+        "--resume", action="store_true", help="measure what the file of --json does not have yet"
+    )
+    parser.add_argument(
+        "--steady",
+        metavar="PERCENT",
+        type=float,
+        default=math.inf,
+        help="with --resume, measure again what has a larger spread; the steadier result is kept",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure every shape in every mode; what was measured is kept after Ctrl-C.
+    """Measure every cell in every shape and mode; what was measured is kept after Ctrl-C.
 
-    RnndslError for an unknown peer, a bad shape, or results that disagree.
+    RnndslError for an unknown peer, a bad shape, or results that disagree; with several cells
+    that is noted, and the next case begins.
     """
     shapes, peers = parse_shapes(args.shape), choose(args.peers)
     modes = [mode for mode in MODES if getattr(args, mode)] or ["infer", "train"]
-    if not (math.isfinite(args.seconds) and args.seconds > 0):
-        raise _bad("--seconds", "more than 0", args.seconds)
+    for option in ("seconds", "limit"):
+        value = getattr(args, option)
+        if not (math.isfinite(value) and value > 0):
+            raise _bad(f"--{option}", "more than 0", value)
     if args.threads is not None and args.threads < 1:
         raise _bad("--threads", "a whole number from 1", args.threads)
+    if args.resume and args.json is None:
+        raise _bad("--resume", "given together with --json", "alone")
     with _threads(args.threads):
-        from rnndsl.bench.problem import make_problem
-        from rnndsl.bench.report import write_report
-        from rnndsl.bench.session import Session
-        from rnndsl.bench.table import print_case
+        from rnndsl.bench.machine import describe
+        from rnndsl.bench.session import Planned, Session, still_to_do
+        from rnndsl.bench.store import open_report
+        from rnndsl.bench.table import printing
         from rnndsl.cell import load
 
-        cell, numbers = load(args.cell), dict(args.set)
-        shown: list[Case] = []
-
-        def keep(report: Report) -> None:
-            """Called after each case, so that a later failure loses nothing."""
-            for case in report.cases[len(shown) :]:
-                print_case(case)
-                shown.append(case)
-            if args.json is not None:
-                write_report(args.json, report)
-
-        started = datetime.now(UTC).isoformat(timespec="seconds")
+        sources, numbers = _sources(args), dict(args.set)
+        cells = {source: load(source) for source in sources}
+        planned = [
+            Planned(source, cells[source], mode, shape, numbers)
+            for source in sources
+            for shape in shapes
+            for mode in modes
+        ]
+        file = args.json if args.resume else None
+        report = open_report(file, command_text(args), describe())
+        to_do = still_to_do(planned, report, peers, args.steady / 100) if args.resume else planned
+        if len(to_do) < len(planned):
+            print(f"{len(planned) - len(to_do)} of {len(planned)} cases are done already")
         with _status() as tell:
-            session = Session(command_text(args), started, peers, args.seconds, tell, keep)
-            problems = (
-                (lambda shape=shape, mode=mode: make_problem(cell, shape, mode, numbers))
-                for shape in shapes
-                for mode in modes
-            )
-            report = session.run(problems)
+            several = len(sources) > 1
+            keep = printing(report, args.json)
+            session = Session(peers, args.seconds, args.limit, several, tell, keep)
+            report = session.run(report, to_do)
     if report.interrupted:
         print("interrupted: what was measured by then is kept", file=sys.stderr)
         return INTERRUPTED
-    return 0
+    return 1 if report.failures else 0
+
+
+def _sources(args: argparse.Namespace) -> list[str]:
+    """The cells that were named, each once."""
+    from rnndsl.cell import list_cells
+
+    found = [*args.cells, *(list_cells() if args.all else ())]
+    if not found:
+        raise _bad("CELL", "named, or `--all` given", "left out")
+    return list(dict.fromkeys(found))
 
 
 def command_text(args: argparse.Namespace) -> str:
     """The command that measures this again."""
-    words = ["rnndsl", "bench", str(args.cell)]
+    words = ["rnndsl", "bench", *args.cells, *(["--all"] if args.all else [])]
     words += ["--shape", *args.shape] if args.shape else []
     words += [f"--{mode}" for mode in MODES if getattr(args, mode)]
     words += ["--peers", args.peers] if args.peers else []

@@ -51,13 +51,17 @@ def _prepare(problem: Problem, layer: Layer) -> Subject:
         return y, [s[0] for s in _listed(state)]
 
     def stream() -> Any:
-        outputs, state = [], None
-        for x in problem.steps:
-            y, state = layer.step(x[main], state, **{name: x[name] for name in others})
-            outputs.append(y)
-        return outputs, [s[0] for s in _listed(state)]
+        going.reset()
+        outputs = [
+            going(x[main], **{name: x[name] for name in others}) if others else going(x[main])
+            for x in problem.steps
+        ]
+        return outputs, [s[0] for s in _listed(going.state)]
 
-    return on_torch(problem, OnTorch(stream if problem.mode == "stream" else sequence, leaves))
+    if problem.mode == "stream":
+        going = layer.stream(problem.shape.batch)
+        return on_torch(problem, OnTorch(stream, {}))
+    return on_torch(problem, OnTorch(sequence, leaves))
 
 
 def _listed(state: Any) -> list[Any]:

@@ -32,6 +32,7 @@ class Problem:
     program: SequenceProgram
     inputs: dict[str, Tensor]
     cotangent: Tensor
+    source: str = ""  # the cell as the command named it
     _steps: list[dict[str, Tensor]] = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ class Problem:
 
 
 def make_problem(
-    cell: Cell, shape: Shape, mode: str, numbers: Mapping[str, int | float]
+    cell: Cell, shape: Shape, mode: str, numbers: Mapping[str, int | float], source: str = ""
 ) -> Problem:
     """Weights and data drawn from a fixed seed; RnndslError if the sizes do not fit the cell."""
     with torch.random.fork_rng(devices=[]):
@@ -72,7 +73,8 @@ def make_problem(
             for name, kind in program.inputs.items()
         }
         cotangent = torch.randn(*lead, *layer.first.output_shape)
-    return Problem(cell, shape, mode, numbers, layer, program, inputs, cotangent)
+    source = source or cell.name
+    return Problem(cell, shape, mode, numbers, layer, program, inputs, cotangent, source)
 
 
 def make_layer(cell: Cell, shape: Shape, numbers: Mapping[str, int | float], backend: str) -> Layer:

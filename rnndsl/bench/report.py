@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rnndsl.bench.machine import Rates
 from rnndsl.bench.memory import MEASURED
 from rnndsl.bench.timing import Timing
 
-FORMAT = "rnndsl bench 1"
+FORMAT = "rnndsl bench 2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A cell at a shape in a mode: who was measured, and why others were not."""
+    """A cell at a shape in a mode: who was measured, and why others were not.
 
+    ``source`` is the cell as the command named it; ``load`` how many processes wanted to run
+    in the minute before the end, ``started`` when it began."""
+
+    source: str
     cell: str
     mode: str
     shape: dict[str, int]
@@ -52,29 +56,63 @@ class Case:
     bytes: int
     entries: tuple[Entry, ...]
     missing: dict[str, str]
+    started: str = ""
+    load: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run: its command, the machine and how busy it was, and the cases."""
+    """Runs on one machine: the commands, the machine, the cases, and what could not be
+    measured, by case."""
 
-    command: str
-    started: str
+    commands: tuple[str, ...]
     machine: dict[str, Any]
     rates: dict[str, float]
-    load: dict[str, float | None]
     cases: tuple[Case, ...] = ()
+    failures: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
-    def with_case(self, case: Case, rates: Rates, load: float | None) -> Report:
-        """With one more case; the shares of all become those of the best rates so far."""
+    def with_case(self, case: Case, rates: Rates) -> Report:
+        """With one more case, or with the steadier one if it was there already; the shares of
+        all become those of the best rates so far."""
         best = Rates(**self.rates).best(rates)
+        cases = {key(found): found for found in self.cases}
+        before = cases.get(key(case))
+        if before is None or spread(case) < spread(before) or _names(before) != _names(case):
+            cases[key(case)] = case
         return replace(
             self,
-            cases=tuple(under(found, best) for found in (*self.cases, case)),
+            cases=tuple(under(found, best) for found in cases.values()),
             rates=asdict(best),
-            load={**self.load, "after": load},
+            failures={what: why for what, why in self.failures.items() if what != key(case)},
         )
+
+    def with_failure(self, what: str, reason: str) -> Report:
+        return replace(self, failures={**self.failures, what: reason})
+
+
+def key(case: Case) -> str:
+    """What a case is a measurement of."""
+    return case_key(case.source, case.mode, tuple(case.shape.values()), case.numbers)
+
+
+def case_key(
+    source: str, mode: str, sizes: tuple[int, ...], numbers: Mapping[str, int | float]
+) -> str:
+    """``lstm, infer, 35,20,200,200``, with the cell's numbers behind."""
+    extra = "".join(f", {name}={value}" for name, value in sorted(numbers.items()))
+    return f"{source}, {mode}, {','.join(map(str, sizes))}{extra}"
+
+
+def spread(case: Case) -> float:
+    """Half the distance between the quartiles, by the median, of the least steady entry."""
+    return max(
+        ((e.time.upper - e.time.lower) / 2 / e.time.median for e in case.entries), default=0.0
+    )
+
+
+def _names(case: Case) -> set[str]:
+    return {entry.name for entry in case.entries} | set(case.missing)
 
 
 def under(case: Case, rates: Rates) -> Case:
@@ -103,6 +141,26 @@ def to_json(report: Report) -> str:
     """The report as JSON text; times in seconds, sizes in bytes."""
     found = {"format": FORMAT, "memory": MEASURED, **asdict(report)}
     return json.dumps(found, indent=1, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Report:
+    """The inverse of :func:`to_json`; ValueError if it is nothing of the kind."""
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
+            raise ValueError(f"it is not of the format {FORMAT!r}")
+        del found["memory"]
+        cases = tuple(map(_read_case, found.pop("cases")))
+        return Report(commands=tuple(found.pop("commands")), cases=cases, **found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it lacks {error}") from None
+
+
+def _read_case(found: dict[str, Any]) -> Case:
+    entries = tuple(
+        Entry(time=Timing(**entry.pop("time")), **entry) for entry in found.pop("entries")
+    )
+    return Case(entries=entries, **found)
 
 
 def write_report(path: Path, report: Report) -> None:

@@ -81,8 +81,13 @@ def _prepare(
         try:
             with time_limit(limit):
                 ready[peer.name] = _make_ready(problem, peer, expected)
+        except RnndslError:
+            raise
         except PeerFailed as error:
             missing[peer.name] = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever a library may raise: the others go on
+            line = (str(error).strip().splitlines() or [""])[0][:200]
+            missing[peer.name] = f"it failed: {type(error).__name__}: {line}"
         except OutOfTime:
             missing[peer.name] = f"it was not ready within {limit:g} s"
     return ready, missing
@@ -129,6 +134,7 @@ def _case(
     shape = problem.shape
     sizes = {"T": shape.steps, "B": shape.batch, "D": shape.input, "H": shape.hidden}
     return Case(
+        source=problem.source,
         cell=problem.cell.name,
         mode=problem.mode,
         shape=sizes,

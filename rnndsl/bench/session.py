@@ -1,40 +1,61 @@
-"""A run of the benchmark over several problems; Ctrl-C keeps what was measured."""
+"""A run of the benchmark over several cases; Ctrl-C keeps what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from rnndsl.bench import machine
+from rnndsl.bench.cases import Shape
 from rnndsl.bench.peers import Peer
-from rnndsl.bench.problem import Problem
-from rnndsl.bench.report import Report
+from rnndsl.bench.problem import make_problem
+from rnndsl.bench.report import Report, case_key, spread
+from rnndsl.bench.report import key as key_of
 from rnndsl.bench.runner import Tell, measure
+from rnndsl.cell import Cell
+from rnndsl.diagnostics import RnndslError
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A case that is to be measured."""
+
+    source: str
+    cell: Cell
+    mode: str
+    shape: Shape
+    numbers: Mapping[str, int | float]
+
+    @property
+    def key(self) -> str:
+        shape = self.shape
+        sizes = (shape.steps, shape.batch, shape.input, shape.hidden)
+        return case_key(self.source, self.mode, sizes, self.numbers)
 
 
 @dataclass(frozen=True)
 class Session:
-    """``keep`` is called with the report after each case, and once more when interrupted."""
+    """``keep`` is called with the report after each case, and once more when interrupted.
 
-    command: str
-    started: str
+    With ``go_on`` a case that cannot be measured is noted, and the next one begins; otherwise
+    its RnndslError ends the run.  ``limit`` is the time in which a peer must be ready.
+    """
+
     peers: Sequence[Peer]
     seconds: float
+    limit: float
+    go_on: bool
     tell: Tell
     keep: Callable[[Report], None]
 
-    def run(self, problems: Iterable[Callable[[], Problem]]) -> Report:
-        """Measure each problem.  While timing, Ctrl-C ends the case after the present call;
+    def run(self, report: Report, planned: Sequence[Planned]) -> Report:
+        """Measure each case.  While timing, Ctrl-C ends the case after the present turn;
         before that it drops the case.  Either way it ends the run."""
-        nothing, load = asdict(machine.Rates(0.0, 0.0)), {"before": machine.load()}
-        here = asdict(machine.describe())
-        report = Report(self.command, self.started, here, nothing, load)
+        report = replace(report, interrupted=False)
         try:
-            for make in problems:
-                self.tell("measuring the machine")
-                rates = machine.measure_rates()
-                case, interrupted = measure(make(), self.peers, self.seconds, self.tell)
-                report = report.with_case(case, rates, machine.load())
+            for place, case in enumerate(planned, start=1):
+                report, interrupted = self._one(report, case, f"{place} of {len(planned)}, ")
                 if interrupted:
                     raise KeyboardInterrupt
                 self.keep(report)
@@ -42,3 +63,34 @@ class Session:
             report = replace(report, interrupted=True)
             self.keep(report)
         return report
+
+    def _one(self, report: Report, case: Planned, place: str) -> tuple[Report, bool]:
+        started = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.tell(f"{place}measuring the machine")
+        rates = machine.measure_rates()
+        try:
+            problem = make_problem(case.cell, case.shape, case.mode, case.numbers, case.source)
+            found, interrupted = measure(
+                problem, self.peers, self.seconds, lambda text: self.tell(place + text), self.limit
+            )
+        except RnndslError as error:
+            if not self.go_on:
+                raise
+            title = error.diagnostics[0].title_text()
+            return report.with_failure(case.key, title), False
+        found = replace(found, started=started, load=machine.load())
+        return report.with_case(found, rates), interrupted
+
+
+def still_to_do(
+    planned: Sequence[Planned], report: Report, peers: Sequence[Peer], steady: float
+) -> list[Planned]:
+    """The cases that a report lacks, or has without some peer, or with a larger spread."""
+    wanted = {peer.name for peer in peers}
+    done = {
+        key_of(case)
+        for case in report.cases
+        if wanted <= {entry.name for entry in case.entries} | set(case.missing)
+        and spread(case) <= steady
+    }
+    return [case for case in planned if case.key not in done]

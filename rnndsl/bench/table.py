@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
-from rnndsl.bench.report import Case, Entry
+from rnndsl.bench.report import Case, Entry, Report, key, write_report
 from rnndsl.commands.listing import Rows, table
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"))
@@ -54,6 +56,27 @@ def _row(case: Case, entry: Entry) -> tuple[str, ...]:
         peak,
         seconds_text(entry.compile_seconds),
     )
+
+
+def printing(known: Report, path: Path | None) -> Callable[[Report], None]:
+    """What prints the cases that a report has beyond those of ``known``, or has anew, each
+    once, and writes the report, so that a later failure loses nothing."""
+    shown = {(key(case), case.started) for case in known.cases}
+    failed = dict(known.failures)
+
+    def keep(report: Report) -> None:
+        for case in report.cases:
+            if (key(case), case.started) not in shown:
+                print_case(case)
+                shown.add((key(case), case.started))
+        for what, reason in report.failures.items():
+            if failed.get(what) != reason:
+                print(f"{what}: {reason}\n", flush=True)
+        failed.update(report.failures)
+        if path is not None:
+            write_report(path, report)
+
+    return keep
 
 
 def print_case(case: Case) -> None:

@@ -13,6 +13,7 @@ from rnndsl.bench import runner, session, torch_nn
 from rnndsl.bench.problem import Problem
 from rnndsl.bench.report import FORMAT
 from rnndsl.bench.subject import Subject
+from rnndsl.bench.timing import Sample
 from rnndsl.cli import main
 
 TINY = ["--shape", "4,2,3,5", "--seconds", "0.001", "--threads", "1"]
@@ -37,9 +38,9 @@ def test_a_run_prints_a_table_and_writes_json(
     assert "time / torch" in output and "GFLOP/s" in output
     found = read(path)
     assert found["format"] == FORMAT
-    assert found["command"] == (
+    assert found["commands"] == [
         "rnndsl bench lstm --shape 4,2,3,5 --infer --peers torch,nn,jax --threads 1 --seconds 0.001"
-    )
+    ]
     assert found["machine"]["threads"] == 1
     assert {"torch", "numpy", "python"} <= found["machine"]["versions"].keys()
     assert found["rates"]["flops"] > 0 and found["rates"]["bytes"] > 0
@@ -72,6 +73,8 @@ def test_who_is_missing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--threads", "0"], "E0904"),
         (["--seconds", "0"], "E0904"),
         (["--seconds", "nan"], "E0904"),
+        (["--limit", "0"], "E0904"),
+        (["--resume"], "E0904"),
     ],
 )
 def test_mistakes_in_options_have_codes(
@@ -140,3 +143,107 @@ def test_ctrl_c_while_preparing_keeps_the_cases_before(
     assert found["interrupted"]
     assert [case["shape"]["T"] for case in found["cases"]] == [4]
     assert capsys.readouterr().out.count("LSTM, infer") == 1
+
+
+UNFITTING = """
+cell Unfitting(D, H):
+    input x: [D]
+    state h: [H]
+    h' = tanh(linear[H](x, h))
+    return reshape[2, H / 2](h')
+"""
+RESUMED = [*TINY, "--infer", "--peers", "torch,nn", "--resume"]
+
+
+def test_a_run_is_continued_and_nothing_is_measured_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "found.json"
+    assert bench("lstm", *RESUMED, "--json", path) == 0
+    (first,) = read(path)["cases"]
+    assert bench("lstm", "gru", *RESUMED, "--json", path) == 0
+    found = read(path)
+    assert [case["source"] for case in found["cases"]] == ["lstm", "gru"]
+    assert found["cases"][0]["started"] == first["started"]
+    assert len(found["commands"]) == 2
+    output = capsys.readouterr().out
+    assert "1 of 2 cases are done already" in output
+    assert output.count("LSTM, infer") == 1 and output.count("GRU, infer") == 1
+
+
+def test_a_peer_that_was_not_measured_is_measured_by_a_continued_run(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    assert bench("lstm", *RESUMED, "--json", path) == 0
+    assert bench("lstm", *RESUMED, "--peers", "torch,nn,eager", "--json", path) == 0
+    (case,) = read(path)["cases"]
+    assert {entry["name"] for entry in case["entries"]} == {"torch", "nn", "eager"}
+
+
+def test_unsteady_cases_are_measured_again_and_the_steadier_result_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "found.json"
+    spreads = iter([0.5, 0.2, 0.3])
+
+    def take_turns(runs: Any, *rest: Any, **named: Any) -> dict[str, list[Sample]]:
+        half = next(spreads)
+        return {name: [Sample(1 + 2 * half * side) for side in (-1, 0, 1)] for name in runs}
+
+    monkeypatch.setattr(runner, "take_turns", take_turns)
+    kept = []
+    for _ in range(3):
+        assert bench("lstm", *RESUMED, "--steady", "10", "--json", path) == 0
+        (case,) = read(path)["cases"]
+        kept.append(round(case["entries"][0]["time"]["upper"] - 1, 6))
+    assert kept == [0.5, 0.2, 0.2]
+    assert bench("lstm", *RESUMED, "--steady", "25", "--json", path) == 0
+
+
+def test_a_cell_that_does_not_fit_is_noted_and_the_next_one_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, odd = tmp_path / "found.json", tmp_path / "odd.rnn"
+    odd.write_text(UNFITTING, encoding="utf-8")
+    assert bench(odd, "gru", *RESUMED, "--json", path) == 1
+    found = read(path)
+    assert [case["source"] for case in found["cases"]] == ["gru"]
+    assert list(found["failures"]) == [f"{odd}, infer, 4,2,3,5"]
+    assert f"{odd}, infer, 4,2,3,5: " in capsys.readouterr().out
+
+
+def test_all_stands_for_the_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("rnndsl.cell.list_cells", lambda: ["gru", "lstm"])
+    path = tmp_path / "found.json"
+    assert bench("--all", *TINY, "--infer", "--peers", "torch", "--json", path) == 0
+    assert [case["source"] for case in read(path)["cases"]] == ["gru", "lstm"]
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "rnndsl bench 2"}', "nonsense"])
+def test_a_file_that_holds_no_results_is_not_continued(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "found.json"
+    path.write_text(text, encoding="utf-8")
+    assert bench("lstm", *RESUMED, "--json", path) == 1
+    assert "error[E0906]" in capsys.readouterr().err
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_results_of_another_number_of_threads_are_not_continued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "found.json"
+    assert bench("lstm", *RESUMED, "--json", path) == 0
+    assert bench("gru", *RESUMED, "--threads", "2", "--json", path) == 1
+    assert "its threads is 1, here it is 2" in capsys.readouterr().err
+
+
+def test_what_a_peer_raises_is_told_and_the_others_are_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def prepare(problem: Problem) -> Subject:
+        raise ZeroDivisionError("half a cell")
+
+    monkeypatch.setattr(torch_nn, "prepare", prepare)
+    assert bench("lstm", *TINY, "--infer", "--peers", "torch,nn") == 0
+    assert "nn is missing: it failed: ZeroDivisionError: half a cell" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from rnndsl.bench.cases import Shape
 from rnndsl.bench.limit import OutOfTime, time_limit
 from rnndsl.bench.machine import Rates
 from rnndsl.bench.problem import make_problem
-from rnndsl.bench.report import Case, Entry, Report, ratios
+from rnndsl.bench.report import Case, Entry, Report, from_json, ratios, to_json
 from rnndsl.bench.table import seconds_text
 from rnndsl.bench.timing import (
     MAX_ROUNDS,
@@ -153,9 +153,14 @@ def test_shares_are_those_of_the_best_rates_of_the_run() -> None:
         compile_seconds=0.0,
         error=0.0,
     )
-    case = Case("Any", "infer", {}, {}, flops=100, bytes=10, entries=(entry,), missing={})
-    report = Report("", "", {}, {"flops": 80.0, "bytes": 5.0}, {})
-    report = report.with_case(case, Rates(100.0, 4.0), 1.0).with_case(case, Rates(90.0, 8.0), 1.0)
+    first, second = (
+        Case(name, "Any", "infer", {}, {}, flops=100, bytes=10, entries=(entry,), missing={})
+        for name in ("first", "second")
+    )
+    report = Report((), {}, {"flops": 80.0, "bytes": 5.0})
+    report = report.with_case(first, Rates(100.0, 4.0)).with_case(second, Rates(90.0, 8.0))
+    assert len(report.cases) == 2
+    assert from_json(to_json(report)) == report
     assert report.rates == {"flops": 100.0, "bytes": 8.0}
     for found in report.cases:
         assert found.entries[0].matrix_share == 0.5
