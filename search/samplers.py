@@ -63,7 +63,7 @@ class StudySearcher:
         self._space, self._study, self._seed = space, study, seed
         self._searcher = record.make(space, seed)
         self._told: set[int] = set()
-        self.open_ended = record.open_ended or not space.roots
+        self.open_ended = not space.roots  # edits of a plain cell never run out
 
     def ask(self) -> Proposal | None:
         """The next cell; its trial is in the storage, running, with all its choices.

@@ -38,6 +38,10 @@ MakeSampler = Callable[[int], BaseSampler]  # from a seed
 # edit away from its last answer takes its place; or more than one, if those are known as well.
 _ATTEMPTS = 2
 
+# Each question leaves a trial in memory; the study is built again when there are so many more
+# of them than of trials that were told.
+_ASKED = 300
+
 
 class OptunaSearcher:
     """Asks a sampler; ``keeps`` are prefixes of the notes that it leaves with its trials."""
@@ -98,7 +102,8 @@ class OptunaSearcher:
     # ------------------------------------------------------------------- the study in memory
 
     def _current_study(self) -> optuna.Study:
-        if self._study is None:
+        asked = 0 if self._study is None else len(self._study.get_trials(deepcopy=False))
+        if self._study is None or asked > 2 * len(self._told) + _ASKED:
             optuna.logging.set_verbosity(optuna.logging.WARNING)
             self._study = optuna.create_study(directions=["minimize"] * self._objectives)
             for trial in self._told:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rnndsl.diagnostics import RnndslError, did_you_mean
 from rnndsl.search.errors import UnknownSampler
-from rnndsl.search.errors_searchers import BadSamplerOption
+from rnndsl.search.errors_searchers import BadSamplerOption, NothingToEdit
 from rnndsl.search.searchers.evolution import EvolutionSearcher
 from rnndsl.search.searchers.optuna_based import make_gp, make_nsga2, make_tpe
 from rnndsl.search.searchers.protocol import Searcher
+from rnndsl.search.searchers.ranked import make_ranked
 from rnndsl.search.searchers.uniform import RandomSearcher
 from rnndsl.search.space import Space
 
@@ -24,17 +25,22 @@ class SearcherRecord:
     """A searcher by name.
 
     ``options`` are its settings with their defaults, whose types the given ones must have.
-    ``open_ended``: it may leave the space, so that a space is not exhausted by counting.
+    ``edits``: it can also start from a plain cell, which has no holes to fill.
     """
 
     name: str
     summary: str
     maker: Make = field(repr=False)
     options: Mapping[str, Value] = field(default_factory=dict)
-    open_ended: bool = False
+    edits: bool = False
 
     def make(self, space: Space, seed: int) -> Searcher:
-        """A searcher that has been told nothing yet."""
+        """A searcher that has been told nothing yet.
+
+        RnndslError (E0631) when the space is a plain cell and the searcher cannot edit it.
+        """
+        if not space.roots and not self.edits:
+            raise RnndslError(NothingToEdit(None, self.name, space.name))
         return self.maker(space, seed, **self.options)
 
 
@@ -55,6 +61,7 @@ SEARCHERS: dict[str, SearcherRecord] = {
             "mutates and crosses the best of the latest cells",
             EvolutionSearcher,
             {"population": 20, "sample": 5, "crossover": 0.3},
+            edits=True,
         ),
         SearcherRecord(
             "rl",
@@ -71,6 +78,12 @@ SEARCHERS: dict[str, SearcherRecord] = {
             },
         ),
         SearcherRecord(
+            "ranked",
+            "ranked:NAME takes what a model expects most of, out of many proposals of NAME",
+            make_ranked,
+            {"inner": "random", "draws": 24, "warmup": 20, "explore": 0.1},
+        ),
+        SearcherRecord(
             "nsga2", "generations, for several objectives", make_nsga2, {"population": 20}
         ),
     )
@@ -80,20 +93,28 @@ SEARCHERS: dict[str, SearcherRecord] = {
 def find_searcher(text: str) -> SearcherRecord:
     """The searcher that ``NAME``, ``NAME,option=value`` or ``ranked:NAME`` describes.
 
-    RnndslError (E0608) if there is none of that name, (E0630) for an option it does not have.
+    Options that `ranked` does not have are the inner searcher's.  RnndslError (E0608) if there
+    is none of that name, (E0630) for an option it does not have.
     """
-    name, *settings = text.split(",")
+    words, *settings = text.split(",")
+    name, colon, inner = words.partition(":")
     if name not in SEARCHERS:
         near = did_you_mean(name, tuple(SEARCHERS))
         raise RnndslError(UnknownSampler(None, name, ", ".join(SEARCHERS), near))
     record = SEARCHERS[name]
-    if not settings:
-        return record
-    options = dict(record.options)
+    options, edits = dict(record.options), record.edits
+    if colon:
+        if "inner" not in options:
+            problem = f"only `ranked:` can stand before `{inner}`"
+            raise RnndslError(BadSamplerOption(None, name, inner, problem))
+        own = [s for s in settings if s.partition("=")[0] in options]
+        inner_text = ",".join([inner, *(s for s in settings if s not in own)])
+        edits, settings = find_searcher(inner_text).edits, own
+        options["inner"] = inner_text
     for setting in settings:
         key, _, value = setting.partition("=")
         options[key] = _read(name, key, value, record.options)
-    return SearcherRecord(text, record.summary, record.maker, options, record.open_ended)
+    return replace(record, name=text, options=options, edits=edits)
 
 
 def _read(searcher: str, key: str, text: str, defaults: Mapping[str, Value]) -> Any:
