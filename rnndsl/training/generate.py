@@ -22,7 +22,6 @@ from rnndsl.training.errors import (
 from rnndsl.training.layers import LayerFactory, cell_layers
 from rnndsl.training.model import LanguageModel, build_model
 from rnndsl.training.rundir import RunDir
-from rnndsl.training.states import State
 from rnndsl.training.vocabulary import END_OF_LINE, Vocabulary, split_tokens
 
 
@@ -37,12 +36,15 @@ class Trained:
 
 
 def load_trained(
-    path: str | Path, make_layer: LayerFactory | None = None, device: str = "cpu"
+    path: str | Path,
+    make_layer: LayerFactory | None = None,
+    device: str = "cpu",
+    backend: str = "auto",
 ) -> Trained:
     """The model of a checkpoint file, or of a run's folder: its best one, else its last.
 
-    It comes to ``device``, wherever it was trained.  RnndslError when there is none, or it is
-    damaged.
+    It comes to ``device`` and ``backend``, wherever it was trained.  RnndslError when there is
+    none, or it is damaged.
     """
     file = Path(path)
     if file.is_dir():
@@ -50,13 +52,13 @@ def load_trained(
         file = folder.best if folder.best.exists() else folder.last
     payload = load_checkpoint(file)
     try:
-        return _build(payload, make_layer, device)
+        return _build(payload, make_layer, device, backend)
     except (KeyError, TypeError, RuntimeError) as error:
         raise damaged(file, str(error).splitlines()[0]) from None
 
 
-def _build(payload: Payload, make_layer: LayerFactory | None, device: str) -> Trained:
-    settings = {**payload["config"], "device": device}
+def _build(payload: Payload, make_layer: LayerFactory | None, device: str, backend: str) -> Trained:
+    settings = {**payload["config"], "device": device, "backend": backend}
     if make_layer is None:
         cell = cell_from_source(payload["cell"])
         config = config_from_json(settings, cell)
@@ -95,11 +97,11 @@ def _pieces(
 ) -> Iterator[str]:
     generator = torch.Generator().manual_seed(seed)
     vocabulary, device = trained.vocabulary, trained.config.device
-    state: State = None
     logits = torch.zeros(0)
     with torch.no_grad():
+        step = trained.model.stream()
         for token in ids:
-            logits, state = trained.model.step(torch.tensor([token], device=device), state)
+            logits = step(torch.tensor([token], device=device))
     at_line_start = vocabulary.tokens[ids[-1]] in (END_OF_LINE, "\n")
     for drawn in range(length):
         if not bool(logits.isfinite().all()):
@@ -113,7 +115,7 @@ def _pieces(
         else:
             yield piece
         with torch.no_grad():  # not around the yield: the caller's own code runs there
-            logits, state = trained.model.step(torch.tensor([token], device=device), state)
+            logits = step(torch.tensor([token], device=device))
 
 
 def sample(

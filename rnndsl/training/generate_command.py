@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rnndsl.training.options import BACKENDS
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``rnndsl generate``."""
@@ -20,13 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="auto",
+        help="what computes; auto is TVM on the CPU where it is installed (default auto)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the text as it is drawn."""
     from rnndsl.training.generate import generate, load_trained
 
-    trained = load_trained(args.checkpoint)
+    trained = load_trained(args.checkpoint, backend=args.backend)
     pieces = generate(trained, args.length, args.prime, args.temperature, args.top_k, args.seed)
     sys.stdout.write(args.prime)
     for piece in pieces:

@@ -42,6 +42,24 @@ def output_size(layer: nn.Module, hidden_size: int) -> int:
     return int(size) if size else hidden_size
 
 
+def stream_layer(layer: nn.Module, batch: int) -> Callable[[Tensor], Tensor]:
+    """A function of one time step, [B, D] to [B, H], that carries its own state.
+
+    Layers of ours read their weights now; others are called on sequences of one.
+    """
+    if hasattr(layer, "stream"):
+        made: Callable[[Tensor], Tensor] = layer.stream(batch)  # type: ignore[operator]
+        return made
+    state: State = None
+
+    def step(x: Tensor) -> Tensor:
+        nonlocal state
+        y, state = step_layer(layer, x, state)
+        return y
+
+    return step
+
+
 def step_layer(layer: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
     """One time step: ``x`` [B, D] to [B, H]; a layer without ``step`` reads a sequence of one."""
     if hasattr(layer, "step"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.dropout import Dropout, drop_rows
-from rnndsl.training.layers import LayerFactory, output_size, step_layer
+from rnndsl.training.layers import LayerFactory, output_size, stream_layer
 from rnndsl.training.states import State
 
 
@@ -95,15 +96,21 @@ class LanguageModel(nn.Module):
             x = self.dropout(raw)
         return Output(self.decoder(self.projection(x)), tuple(after), raw, x)
 
-    def step(self, tokens: Tensor, state: State = None) -> tuple[Tensor, State]:
-        """Logits [B, V] for the tokens that follow ``tokens`` [B]: streaming, one step."""
-        x = self._embed(tokens)
-        before = state if isinstance(state, tuple) else (None,) * len(self.layers)
-        after: list[State] = []
-        for layer, layer_state in zip(self.layers, before, strict=True):
-            x, layer_state = step_layer(layer, x, layer_state)
-            after.append(layer_state)
-        return self.decoder(self.projection(x)), tuple(after)
+    def stream(self, batch: int = 1) -> Callable[[Tensor], Tensor]:
+        """A function from tokens [B] to logits [B, V], one step at a time from the first state.
+
+        It computes no gradients through the layers, and takes their weights as they are now.
+        """
+        layers = [stream_layer(layer, batch) for layer in self.layers]
+
+        def step(tokens: Tensor) -> Tensor:
+            x = self._embed(tokens)
+            for layer in layers:
+                x = layer(x)
+            logits: Tensor = self.decoder(self.projection(x))
+            return logits
+
+        return step
 
     def _embed(self, tokens: Tensor) -> Tensor:
         weight = self.embedding.weight

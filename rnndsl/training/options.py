@@ -15,6 +15,8 @@ from rnndsl.training.config import (
 )
 from rnndsl.training.vocabulary import LEVELS
 
+BACKENDS = ("auto", "torch", "tvm")
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -91,7 +93,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("dtype", get_args(DtypeName), "precision"),
             Option("threads", int, "threads of the CPU"),
             Option("device", str, "cpu, or cuda"),
-            Option("backend", str, "of the compiler"),
+            Option("backend", BACKENDS, "auto is TVM on the CPU if installed, else PyTorch"),
             Option("memory-budget", str, "bytes that a layer's backward pass may hold: 64MiB"),
         ),
     ),

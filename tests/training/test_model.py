@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import rnndsl
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.dropout import Dropout, drop_rows
 from rnndsl.training.model import build_model, training_loss
@@ -39,19 +40,20 @@ class TwoLevelState(nn.Module):
         return torch.stack(ys), (h, (m, s))
 
 
-@pytest.mark.parametrize("factory", [lambda i, h: nn.LSTM(i, h), nn.GRU, TwoLevelState])
+def of_ours(input_size: int, hidden_size: int) -> nn.Module:
+    return rnndsl.layer("lstm", input_size, hidden_size)
+
+
+@pytest.mark.parametrize("factory", [lambda i, h: nn.LSTM(i, h), nn.GRU, TwoLevelState, of_ours])
 def test_streaming_one_step_at_a_time_equals_the_whole_sequence(
     tiny: TrainConfig, factory: Factory
 ) -> None:
     model = build_model(replace(tiny, dtype="float64"), 11, factory).eval()
     tokens = torch.randint(0, 11, (9, 3), generator=torch.Generator().manual_seed(1))
     whole = model(tokens)
-    state: State = None
+    step = model.stream(3)
     for t in range(9):
-        logits, state = model.step(tokens[t], state)
-        torch.testing.assert_close(logits, whole.logits[t])
-    for one, two in zip(state_tensors(state), state_tensors(whole.state), strict=True):
-        torch.testing.assert_close(one, two)
+        torch.testing.assert_close(step(tokens[t]), whole.logits[t])
 
 
 def test_carried_state_of_any_form_is_detached_and_selected(tiny: TrainConfig) -> None:
