@@ -48,7 +48,7 @@ def import_recipe(recipe: Mapping[str, Any], name: str = "Recipe") -> Cell:
 
     Source: the published code of the benchmark (custom_rnn.py, multilinear.py).
     """
-    return rnndsl.parse(str(rnndsl.parse(_Writer(read_recipe(recipe)).text(name))))
+    return rnndsl.parse(_Writer(read_recipe(recipe)).text(name))
 
 
 def recipe_parameters(recipe: Mapping[str, Any]) -> dict[str, Origin]:

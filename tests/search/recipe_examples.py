@@ -79,6 +79,11 @@ EXAMPLES: dict[str, Recipe] = {
         "2nd-node": tanh("2nd node"),
         "h_new_0": node("elementwise_sum", "2nd-node", "tanh"),
     },
+    "a node whose name begins as a state's": {
+        "h_new_1_part1": linear("x", "h_prev_0"),
+        "h_new_1": tanh("h_new_1_part1"),
+        "h_new_0": node("elementwise_prod", "h_new_1", "h_prev_1"),
+    },
     "one activation after another": {
         "a": linear("x", "h_prev_0"),
         "b": node("activation_leaky_relu", "a"),

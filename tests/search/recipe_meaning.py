@@ -6,6 +6,7 @@ Nothing here knows of cells, graphs or the importer: weights belong to nodes of 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def draw_weights(recipe: Recipe, inputs: int, hidden: int, seed: int) -> Weights
 
 def run_recipe(recipe: Recipe, weights: Weights, xs: np.ndarray, hidden: int) -> tuple[Any, Any]:
     """Outputs [T, B, hidden] and the last states, a list of [B, hidden], from zero states."""
-    count = 1 + max(int(name[6:]) for name in recipe if name.startswith("h_new_"))
+    # The LSTM recipe has a node `h_new_1_part1`, which is no state.
+    count = 1 + max(int(name[6:]) for name in recipe if re.fullmatch(r"h_new_\d+", name))
     states = [np.zeros((xs.shape[1], hidden)) for _ in range(count)]
     outputs = []
     for x in xs:
