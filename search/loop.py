@@ -15,7 +15,7 @@ from rnndsl.search.attachments import attach
 from rnndsl.search.counting import Counter
 from rnndsl.search.judge import failure, judge, with_times
 from rnndsl.search.objective import Objective, Report
-from rnndsl.search.orphans import is_orphan, queue_again, redo_orphans, signs_of_life
+from rnndsl.search.orphans import queue_again, redo_orphans, signs_of_life
 from rnndsl.search.reading import candidate_text
 from rnndsl.search.record import (
     CURVE,
@@ -40,9 +40,6 @@ from rnndsl.search.worker import begin_trial
 # searcher takes over, since one that learns may propose its favourite for ever.
 PATIENCE = 500
 FAVOURITES = 10
-
-# Seconds between two looks for trials that lost their process.
-_ROUNDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class Loop:
         self.random = self._searcher(SAMPLERS["random"])
         self.cells = Counter(work.space).total
         self.without_news = 0  # proposals in a row that were no new cell
-        self._looked = self._ended_last = time.perf_counter()
+        self._ended_last = time.perf_counter()
 
     def _searcher(self, record: SamplerRecord) -> StudySearcher:
         return StudySearcher(record, self.work.space, self.study, self.work.seed)
@@ -85,12 +82,10 @@ class Loop:
         ``exhausted``.  Ctrl-C raises KeyboardInterrupt, with everything stored."""
         self._train_baseline()
         while True:
+            redo_orphans(self.study)
             ended = self._ended(self.study.get_trials(deepcopy=False))
             if ended:
                 return ended
-            if time.perf_counter() - self._looked > _ROUNDS:
-                redo_orphans(self.study)
-                self._looked = time.perf_counter()
             stuck = self.without_news >= FAVOURITES
             record = self._trial(self.random if stuck else self.searcher)
             if record is None:
@@ -101,7 +96,7 @@ class Loop:
     def _ended(self, trials: list[FrozenTrial]) -> str:
         records = read_records(trials)
         done = sum(record.kind in TRAINED for record in records)
-        running = [t for t in trials if t.state is TrialState.RUNNING and not is_orphan(t)]
+        running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         if self.work.trials is not None and done + len(running) >= self.work.trials:
             return "trials"
         if self.work.ends_at is not None and time.time() >= self.work.ends_at:

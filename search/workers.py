@@ -205,7 +205,6 @@ def work(task: Task, pipe: Connection) -> None:
     _end_with_parent(pipe)
     speaker = _Speaker(pipe)
     try:
-        _limit_threads(task.threads)
         settings = {**task.work.fixed, **task.objective.settings}
         storage = open_storage(task.place, settings, task.pruner, task.objectives)
         reason = Loop(task.work, task.objective, storage, speaker).run()
@@ -214,13 +213,6 @@ def work(task: Task, pipe: Connection) -> None:
         speaker.say(Event("ended", reason="interrupted"))
     except RnndslError as error:
         speaker.say(Event("error", error=error))
-
-
-def _limit_threads(count: int) -> None:
-    with suppress(ImportError):
-        import torch
-
-        torch.set_num_threads(count)
 
 
 def interrupt_once() -> None:

@@ -65,14 +65,15 @@ def never(rung: int, score: float) -> bool:
 
 @pytest.mark.parametrize("name", ["gru", "elman", "lstm"])
 def test_cells_are_trained_at_the_size_of_the_baseline(
-    name: str, objective: TrainObjective
+    name: str, objective: TrainObjective, text_file: Path
 ) -> None:
+    corpus = load_corpus(text_file)
     outcome = objective.evaluate(rnndsl.load(name), never)
     assert outcome.kind == "scored"
     # The closest width: one more or less would be further off.
     here = outcome.facts["parameters"]
     width = outcome.facts["width"]
-    vocabulary = len(objective._corpus.vocabulary)
+    vocabulary = len(corpus.vocabulary)
     for other in (width - 1, width + 1):
         count = parameter_count(name, other, vocabulary=vocabulary, embedding=SMALL.hidden)
         assert abs(here - objective.budget) <= abs(count - objective.budget)
