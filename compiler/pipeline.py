@@ -55,6 +55,10 @@ PASSES: Mapping[str, Pass] = {
         _pass("fold", "evaluate ops on constants"),
         _pass("cse", "compute equal values once"),
         _pass("dce", "remove values that nothing uses"),
+        _pass(
+            "order-products",
+            "multiply three or more factors in the cheapest order; rounds otherwise",
+        ),
         _pass("associate-sums", "add first what does not recur; sums round in another order"),
         _pass("pack-gates", "join matrix products that share an operand"),
         _pass("pack-elementwise", "join equal elementwise ops on slices of one value"),
@@ -93,7 +97,8 @@ PIPELINES: Mapping[str, Pipeline] = {
     for name, text in {
         "none": "",
         # Before differentiation: keeps gradients as well as values.
-        "default": "canonicalize,fold,canonicalize,cse,associate-sums,pack-gates,"
+        "default": "canonicalize,fold,canonicalize,cse,order-products,canonicalize,associate-sums,"
+        "pack-gates,"
         "pack-elementwise,canonicalize,fold,cse,dce",
         # On differentiated graphs, and where no gradient is wanted.
         "final": "drop-stop-grad,canonicalize,fold,canonicalize,cse,dce",
