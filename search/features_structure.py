@@ -272,7 +272,8 @@ def _spectrum(view: _View) -> dict[str, float]:
     """Of the normalised Laplacian of the graph closed over its states, without directions."""
     values = list(view.kinds)
     place = {value: k for k, value in enumerate(values)}
-    links = np.zeros((len(values), len(values)))
+    size = max(1, len(values))  # a cell that is always zero comes to nothing
+    links = np.zeros((size, size))
     for value in values:
         for tag, part in view.structure.parts[value]:
             if part in place and tag != START:
