@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.tvm.signature import Signature
+from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
@@ -28,7 +29,7 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
     of one value are one tensor.
     """
-    from rnndsl.backends.tvm.runtime import compile_direct
+    from rnndsl.backends.tvm.runtime import compile_worker
 
     outputs, places = _distinct_outputs(plan)
     others = [r for r in plan.graph.results if r.role is not ResultRole.OUTPUT]
@@ -48,8 +49,7 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
                 catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
             )
         if like.dtype not in kernels:
-            compiled = compile_direct(slim, _DTYPES[like.dtype])
-            kernels[like.dtype] = _caller(compiled, params)
+            kernels[like.dtype] = _caller(*compile_worker(slim, _DTYPES[like.dtype]), params)
         made, finals, totals = kernels[like.dtype](xs, starts, weights)
         return tuple([made[place] for place in places]), finals, totals
 
@@ -66,17 +66,20 @@ def _distinct_outputs(plan: Plan) -> tuple[list[Result], list[int]]:
     return list(kept.values()), [order[result.value] for result in results]
 
 
-def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ...]]:
-    """A compiled plan as a function of tensors."""
-    signature, function = compiled.signature, compiled.function
+def _caller(
+    signature: Signature, worker: Worker, params: list[str]
+) -> Callable[..., tuple[Tensors, ...]]:
+    """A compiled plan as a function of tensors, on as many threads as PyTorch uses."""
     weights = [params.index(weight.source) for weight in signature.weights]
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
     # For each array what comes before its own axes ([T, B], [B] or nothing), and their size.
-    groups = (signature.inputs, signature.weights, signature.states)
-    kinds = zip((0, 2, 1), groups, strict=True)
-    sizes = [(lead, prod(stream.shape)) for lead, streams in kinds for stream in streams]
+    sizes = [
+        *((0, prod(stream.shape)) for stream in signature.inputs),
+        *((2, prod(weight.shape)) for weight in signature.weights),
+        *((1, prod(state.shape)) for state in signature.states),
+    ]
     # Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
     spare: list[Tensor] = []
 
@@ -93,7 +96,9 @@ def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ..
         # The kernel writes the final states over the first ones.
         states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
         sums = tuple([like.new_empty(shape) for shape in totals])
-        work = scratch(like, workspace.elements(steps, batch))
+        rows = steps * batch
+        parts = worker.parts(torch.get_num_threads(), rows * signature.work)
+        work = scratch(like, workspace.elements(steps, batch, parts))
         arrays = (
             *[x.contiguous() for x in xs],
             *[given[place].contiguous() for place in weights],
@@ -102,12 +107,12 @@ def _caller(compiled: Any, params: list[str]) -> Callable[..., tuple[Tensors, ..
             *sums,
             work,
         )
-        rows = steps * batch
         # Addresses tell nothing: an array of another type or size would be overrun.
         for array, (lead, size) in zip(arrays, sizes, strict=False):
             if array.dtype != like.dtype or array.numel() != size * (rows, batch, 1)[lead]:
                 raise TypeError(f"an array is {array.dtype} {list(array.shape)}")
-        function(*[array.data_ptr() for array in arrays], steps, batch, work.numel())
+        numbers = [array.data_ptr() for array in arrays]
+        worker([*numbers, steps, batch, work.numel(), parts], parts)
         if work.nbytes <= _MOST_SPARE_BYTES and len(spare) < _MOST_SPARES:
             spare.append(work)
         return made, states, sums

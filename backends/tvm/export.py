@@ -21,7 +21,7 @@ import numpy as np
 
 from rnndsl.backends.errors_tvm import OutputNotWritable
 from rnndsl.backends.tvm.options import Options
-from rnndsl.backends.tvm.program import LayerProgram, cell_layer, torch_layers
+from rnndsl.backends.tvm.program import INFERENCE, LayerProgram, cell_layer, torch_layers
 from rnndsl.backends.tvm.signature import Array, Signature
 from rnndsl.backends.tvm.toolchain import (
     check_dtype,
@@ -33,6 +33,8 @@ from rnndsl.backends.tvm.toolchain import (
     resolve_target,
 )
 from rnndsl.cell import Cell
+from rnndsl.compiler.pipeline import Observer
+from rnndsl.compiler.selection import Selection
 from rnndsl.compiler.split import split
 from rnndsl.diagnostics import RnndslError
 
@@ -70,6 +72,8 @@ def compile_cell(
     target: str = "native",
     name: str | None = None,
     seed: int = 0,
+    passes: Selection = INFERENCE,
+    observers: Sequence[Observer] = (),
 ) -> Artifact:
     """Compile a cell, or a layer with its weights, to a library that runs on its own.
 
@@ -95,7 +99,9 @@ def compile_cell(
     machine = resolve_target(target)
     find_linker()
     if isinstance(cell, str | Path | Cell):
-        title, layers = cell_layer(cell, input_size, hidden_size, numbers or {}, weights, seed)
+        title, layers = cell_layer(
+            cell, input_size, hidden_size, numbers or {}, weights, seed, passes, observers
+        )
     elif isinstance(cell, list):
         stacks = [torch_layers(layer, weights) for layer in cell]
         title, layers = stacks[0][0], [layer for _, stack in stacks for layer in stack]

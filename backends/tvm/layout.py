@@ -23,9 +23,8 @@ Key = int | str
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """Memory of one value: from ``offset``, or ``offset * T * B`` on behind the fixed part.
-
-    ``rows`` are those of a block.
+    """Memory of one value: from ``offset`` of what is shared or of a part's own memory on, or
+    from ``offset * T * B`` of the streams on.  ``rows`` are those of a block.
     """
 
     storage: Storage
@@ -49,7 +48,7 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
     Blocks of different stages share memory; shared values and streams do not.
     """
     slots: dict[Key, Slot] = {}
-    shared, per_row = 0, 0
+    shared, per_row, own = 0, 0, 0
     for value, storage in sorted(schedule.storage.items()):
         shape = graph.type_of(value).sizes
         if value in schedule.parts:
@@ -57,19 +56,22 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
         if storage is Storage.SHARED:
             slots[value] = Slot(storage, shared, shape)
             shared += whole_lines(prod(shape))
+        elif storage is Storage.PART:
+            slots[value] = Slot(storage, own, shape)
+            own += whole_lines(prod(shape))
         elif storage is Storage.STREAM:
             slots[value] = Slot(storage, per_row, shape)
             per_row += prod(shape)
-    fixed = shared
+    per_part = own
     rows = []
     for stage in schedule.stages:
-        offset, values = shared, dict(_block_values(schedule, stage, graph))
+        offset, values = own, dict(_block_values(schedule, stage, graph))
         rows.append(_rows(values, stage, graph))
         for key, shape in values.items():
             slots[key] = Slot(Storage.BLOCK, offset, shape, rows[-1])
             offset += whole_lines(prod(shape) * rows[-1])
-        fixed = max(fixed, offset)
-    return Layout(slots, tuple(rows), Workspace(fixed, per_row))
+        per_part = max(per_part, offset)
+    return Layout(slots, tuple(rows), Workspace(shared, per_row, per_part))
 
 
 def _rows(values: dict[Key, Shape], stage: StageSteps, graph: Graph) -> int:

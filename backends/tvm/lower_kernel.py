@@ -11,12 +11,13 @@ from tvm import ir, tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.absorbing import absorb
 from rnndsl.backends.tvm.cutting import cut_lanes
+from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
-from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outer_products import spread_products
 from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, schedule
@@ -31,20 +32,19 @@ _DEFAULT = Options()
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """A lowered plan: the function, the parts of it that are functions, how it is called."""
+    """A lowered plan: how it is called, and its functions by symbol or variable."""
 
-    function: tirx.PrimFunc
-    parts: Mapping[ir.GlobalVar, tirx.PrimFunc]
     signature: Signature
+    functions: Mapping[Any, tirx.PrimFunc]
 
-    @property
-    def functions(self) -> dict[Any, tirx.PrimFunc]:
-        """The function by its symbol, and those that it calls."""
-        return {self.signature.symbol: self.function, **self.parts}
+    def without_entry(self) -> Kernel:
+        """The kernel without the function that TVM can call."""
+        kept = {name: f for name, f in self.functions.items() if name != self.signature.symbol}
+        return Kernel(self.signature, kept)
 
     def script(self) -> str:
         """The functions as TVM script."""
-        return str(ir.IRModule(self.functions).script())
+        return str(ir.IRModule(dict(self.functions)).script())
 
 
 def lower(
@@ -66,10 +66,14 @@ def lower(
         body = _Body(values, steps, plan.reverse).statements()
         packed = [_packed(values, *entry) for entry in values.packings()]
     # Last, when every weight has been asked for.
-    whole = tir.sequence([*values.finish(), *packed, body])
-    function = tirx.PrimFunc(values.arguments(), whole)
+    params, declared = values.finish()
+    whole = tir.sequence([*declared, *packed, body])
+    signature, parts = values.signature(symbol), values.outline.functions
+    if options.passing is Passed.TABLE:
+        return Kernel(signature, {**table_entry(symbol, params, whole), **parts})
+    function = tirx.PrimFunc(params, whole)
     function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
-    return Kernel(function, values.outline.functions, values.signature(symbol))
+    return Kernel(signature, {symbol: function, **parts})
 
 
 def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stmt | None:
@@ -77,7 +81,10 @@ def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stm
     sizes = values.graph.type_of(value).sizes
     read = values.read(value, Block(1, tir.index(0), tir.index(0)))
     zero = tir.number(0, values.dtype)
-    return values.outline.call(lambda: pack(packing, sizes, read, buffer, values.width, zero))
+    share = values.team.share
+    return values.outline.call(
+        lambda: pack(packing, sizes, read, buffer, values.width, zero, share)
+    )
 
 
 class _Body:
@@ -91,19 +98,32 @@ class _Body:
 
     def statements(self) -> Stmt | None:
         """What is shared first, then stage by stage, then totals and delayed states."""
+        team, totals = self.values.team, self.schedule.totals
+        apart = [value for value in totals if self.values.is_apart(value)]
+        before = [
+            *(self._clear(value) for value in totals if value not in apart),
+            *(self._step(step, self.once) for step in self.schedule.before),
+        ]
+        after = [
+            *(self._gathered(value) for value in apart),
+            *(self._step(step, self.once) for step in self.schedule.after),
+            *(self._total(k) for k in range(len(self.values.totals))),
+            *(
+                self._last_delayed(name)
+                for stage in self.schedule.stages
+                if stage.kind is StageKind.PARALLEL
+                for name in stage.states
+            ),
+        ]
+        last = team.first_alone(tir.sequence(after))
         return tir.sequence(
             [
-                *(self._clear(value) for value in self.schedule.totals),
-                *(self._step(step, self.once) for step in self.schedule.before),
+                *(self._clear(value) for value in apart),
+                team.first_alone(tir.sequence(before)),
+                team.wait(),
                 *(self._stage(k, stage) for k, stage in enumerate(self.schedule.stages)),
-                *(self._step(step, self.once) for step in self.schedule.after),
-                *(self._total(k) for k in range(len(self.values.totals))),
-                *(
-                    self._last_delayed(name)
-                    for stage in self.schedule.stages
-                    if stage.kind is StageKind.PARALLEL
-                    for name in stage.states
-                ),
+                team.wait() if last is not None else None,
+                last,
             ]
         )
 
@@ -124,7 +144,8 @@ class _Body:
     def _stage(self, position: int, stage: StageSteps) -> Stmt | None:
         values, size = self.values, self.values.rows_of_block(position)
         everything = Block(values.rows, tir.index(0), tir.index(0))
-        sums = [self._step(step, everything) for step in stage.sums]
+        # What a stage computes is there for all parts before the next one.
+        sums = [values.team.wait(), *(self._step(step, everything) for step in stage.sums)]
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
                 values.rows, size, lambda first, n: self._rows_of(stage, Block(n, first, first))
@@ -149,17 +170,18 @@ class _Body:
         self, rows: Expr, size: int, body: Callable[[Expr, Expr], Stmt | None]
     ) -> Stmt | None:
         """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time."""
-        count = tirx.floordiv(rows + (size - 1), tir.index(size))
+        start, stop, shared = self.values.team.share(rows, self.values.options.machine.rows)
+        count = tirx.floordiv(stop - start + (size - 1), tir.index(size))
 
         def one(block: Expr) -> Stmt | None:
             number = count - 1 - block if self.reverse else block
-            first, named = tir.bind("first", number * size, tir.INDEX)
-            least = tirx.min(tir.index(size), rows - first)
+            first, named = tir.bind("first", start + number * size, tir.INDEX)
+            least = tirx.min(tir.index(size), stop - first)
             length, counted = tir.bind("rows", least, tir.INDEX)
             inner = body(first, length)
             return None if inner is None else tir.sequence([named, counted, inner])
 
-        return tir.loop(count, one, "block")
+        return tir.sequence([*shared, tir.loop(count, one, "block")])
 
     def _rows_of(self, stage: StageSteps, block: Block, held: Held = frozenset()) -> Stmt | None:
         return tir.sequence(
@@ -205,6 +227,25 @@ class _Body:
             lambda row, at: zero,
             lambda row, at, element: self.values.write(value, self.once, row, at, element),
         )
+
+    def _gathered(self, value: int) -> Stmt | None:
+        """What the other parts summed up, added to what the first did, part by part."""
+        values = self.values
+
+        def another(part: Expr) -> Stmt | None:
+            theirs, declared = values.of_part(value, part)
+
+            def added(row: Expr, at: Indices, element: Expr) -> Stmt:
+                own = values.load(value, self.once)(row, at)
+                return values.write(value, self.once, row, at, own + element)
+
+            sizes = self.graph.type_of(value).sizes
+            read = lambda row, at: tir.load(theirs, at)
+            return tir.sequence([declared, self._copy(self.once, sizes, read, added)])
+
+        if not values.team.is_shared:
+            return None
+        return tir.loop(values.team.parts, another, "part", start=1)
 
     def _total(self, position: int) -> Stmt | None:
         result = self.values.totals[position]

@@ -13,6 +13,7 @@ from rnndsl.backends.tvm.lower_product import add
 from rnndsl.backends.tvm.lower_scalar import larger
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.machine import Machine
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Expr, Extent, Scope, Stmt
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
@@ -31,6 +32,7 @@ class Site:
     dtype: str
     machine: Machine
     turn: Expr  # 0 and 1 by turns
+    team: Team
 
     @property
     def out(self) -> Sizes:

@@ -4,3 +4,8 @@ VIEW_OPS = frozenset({"broadcast", "reshape", "transpose", "slice"})
 CONSTANT_OPS = frozenset({"full", "iota"})
 # Shared only: evaluated by the interpreter before a kernel runs.
 PREPARED_OPS = frozenset({"inverse"})
+
+# Attribute of functions that are to be seen from outside as they are, with their symbol.
+EXPORTED = "rnndsl.symbol"
+# What the symbol of a kernel's plain function ends with.
+WORKER = "_worker"

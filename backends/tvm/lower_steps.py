@@ -98,6 +98,7 @@ def _node(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
         values.dtype,
         values.options.machine,
         block.turn,
+        values.team,
     )
     if is_total(node) and node.op == "contract":
         return summed(site)

@@ -21,7 +21,9 @@ _CHUNK = 256
 def summed(site: Site) -> Stmt | None:
     """Products summed over the rows too, added to what the result holds.
 
-    One axis of the result runs along the lanes of a tile, another along its rows.
+    One axis of the result runs along the lanes of a tile, another along its rows.  Each part
+    of a team computes some of the rows of results, from all terms: no sum depends on the
+    number of parts.
     """
     left, right, out = parse_spec(site.attrs["spec"])
     sizes = letter_sizes(site)
@@ -32,6 +34,8 @@ def summed(site: Site) -> Stmt | None:
     outer = [k for k in out if k not in (lane, along)]
     size = sizes[lane] if lane else 1
     tile = site.machine.tile(site.dtype, size)
+    lines = sizes[along] if along else 1
+    start, stop, shared = site.team.share(tir.index(lines), site.machine.sum_rows)
 
     def chunk(number: Expr) -> Stmt | None:
         first = number * _CHUNK
@@ -44,7 +48,7 @@ def summed(site: Site) -> Stmt | None:
             return {**dict(zip(outer, place, strict=True)), along: row, lane: column}
 
         def term(row: Expr, place: Indices, tiles: Expr, folded: Indices, v: Expr) -> Expr:
-            known = at(row, place, tiles * tile + v)
+            known = at(start + row, place, tiles * tile + v)
             known |= dict(zip(over, folded[1:], strict=True))
             one, other = (
                 read(first + folded[0], tuple(known[k] for k in letters))
@@ -53,13 +57,13 @@ def summed(site: Site) -> Stmt | None:
             return one * other
 
         def write(row: Expr, place: Indices, value: Expr) -> Stmt:
-            known = at(row, place[:-1], place[-1])
+            known = at(start + row, place[:-1], place[-1])
             where = tuple(known[k] for k in out)
             zero = tir.index(0)
             return site.write(zero, where, site.current(zero, where) + value)
 
         found = Product(
-            sizes[along] if along else 1,
+            stop - start if site.team.is_shared else lines,
             tuple(sizes[k] for k in outer),
             size,
             terms,
@@ -70,7 +74,8 @@ def summed(site: Site) -> Stmt | None:
         )
         return tir.sequence([counted, product(found, site.machine.sum_rows, 1)])
 
-    return tir.loop(tirx.floordiv(site.rows + (_CHUNK - 1), tir.index(_CHUNK)), chunk, "chunk")
+    chunks = tirx.floordiv(site.rows + (_CHUNK - 1), tir.index(_CHUNK))
+    return tir.sequence([*shared, tir.loop(chunks, chunk, "chunk")])
 
 
 def _lane(left: str, right: str, out: str) -> str:

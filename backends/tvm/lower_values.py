@@ -12,7 +12,7 @@ from tvm import ir, tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.layout import Key, Layout, display_name, whole_lines
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read, shifted
-from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.passing import Passing
 from rnndsl.backends.tvm.schedule import Schedule, Storage
@@ -25,7 +25,9 @@ from rnndsl.backends.tvm.signature import (
     Weight,
     Workspace,
 )
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
+from rnndsl.backends.tvm.work import work
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 
 
@@ -68,7 +70,8 @@ class Values:
         symbol: str,
     ) -> None:
         self.graph, self.schedule, self.dtype, self.options = graph, schedule, dtype, options
-        self._passing = Passing(options.addresses, dtype)
+        self._passing = Passing(options.passing, dtype)
+        self.team = Team(options.shared)
         self.outline = Outline(f"{symbol}_part")
         self.itemsize = ITEM_BYTES[dtype]
         self.width = options.machine.width(dtype)
@@ -148,12 +151,18 @@ class Values:
         for (value, packing), buffer in self._packed.items():
             yield value, packing, buffer
 
-    def finish(self) -> list[Stmt]:
-        """The declarations, once all memory has been asked for."""
-        needed = self.rows * self._layout.workspace.per_row + self._fixed_size
+    def finish(self) -> tuple[list[Expr], list[Stmt]]:
+        """The parameters of the function and the declarations, once all memory and every
+        weight has been asked for."""
+        params, arguments = self._parameters()
+        needs = self._layout.workspace
+        needed = self.rows * needs.per_row + self._fixed_size + needs.per_part
         message = ir.StringImm("the workspace is too small")
-        return [
-            tirx.AssertStmt(self._elements >= needed, ir.StringImm("ValueError"), [message]),
+        check = tirx.AssertStmt(self._elements >= needed, ir.StringImm("ValueError"), [message])
+        return params, [
+            *arguments,
+            *([] if self.options.passing is Passed.TABLE else [check]),
+            *self.team.declarations,
             tirx.Bind(self._fixed, tir.index(self._fixed_size)),
             *self._passing.declarations,
             *self.declarations,
@@ -173,13 +182,14 @@ class Values:
             self._weights[key] = weight, buffer
         return self._weights[key][1]
 
-    def arguments(self) -> list[Expr]:
-        """All arguments in the order of the signature, once every weight has been asked for."""
+    def _parameters(self) -> tuple[list[Expr], list[Stmt]]:
+        """All arguments in the order of the signature, and what finds them."""
         weights = [buffer for _, buffer in self._weights.values()]
         lists = (self._states, self._outputs, self._totals)
         rest = [a.buffer for arguments in lists for a in arguments]
         buffers = [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
-        return self._passing.params(buffers, [self.steps, self.batch, self._elements])
+        lengths = [self.steps, self.batch, self._elements, *self.team.lengths]
+        return self._passing.params(buffers, lengths)
 
     def signature(self, symbol: str) -> Signature:
         """How the kernel is called, once every weight has been asked for."""
@@ -191,20 +201,31 @@ class Values:
             tuple(a.stream for a in self._states),
             tuple(a.stream for a in self._outputs),
             tuple(a.stream for a in self._totals),
-            Workspace(self._fixed_size, self._layout.workspace.per_row),
+            self._needed(),
+            work(self.graph),
         )
+
+    def _needed(self) -> Workspace:
+        found = self._layout.workspace
+        if self.team.is_shared:
+            return replace(found, fixed=self._fixed_size)
+        return Workspace(self._fixed_size + found.per_part, found.per_row)
 
     # ------------------------------------------------------------------ memory
 
     def _make_memory(self) -> None:
         self._memory: dict[Key, _Memory] = {}
+        per_part = self._layout.workspace.per_part
+        own = self._fixed + self.team.part * per_part
+        streams = self._fixed + self.team.parts * per_part
         for key, slot in self._layout.slots.items():
             lead: tuple[Extent, ...] = ()
             offset = tir.index(slot.offset)
-            if slot.storage is Storage.BLOCK:
-                lead = (slot.rows,)
+            if slot.storage in (Storage.BLOCK, Storage.PART):
+                lead = (slot.rows,) if slot.storage is Storage.BLOCK else ()
+                offset = own + slot.offset
             elif slot.storage is Storage.STREAM:
-                lead, offset = (self.rows,), self.rows * slot.offset + self._fixed
+                lead, offset = (self.rows,), self.rows * slot.offset + streams
             name = plain(display_name(self.graph, key))
             buffer = self._view(self._workspace, name, (*lead, *slot.shape), offset)
             self._memory[key] = _Memory(slot.storage, buffer)
@@ -222,7 +243,7 @@ class Values:
         found = self._memory[key]
         if found.offset:
             at = (at[0] + tir.offset(found.offset), *at[1:])
-        if found.storage is Storage.SHARED:
+        if found.storage in (Storage.SHARED, Storage.PART):
             return found.buffer, at
         start = {Storage.BLOCK: tir.index(0), Storage.STATE: block.first}
         return found.buffer, (start.get(found.storage, block.base) + row, *at)
@@ -236,6 +257,16 @@ class Values:
     def rows_of_block(self, stage: int) -> int:
         """Rows that a stage works on at a time."""
         return self._layout.rows[stage]
+
+    def of_part(self, value: int, part: Expr) -> tuple[Buffer, Stmt]:
+        """The memory of a value in another part, and its declaration."""
+        slot, per_part = self._layout.slots[value], self._layout.workspace.per_part
+        offset = self._fixed + part * per_part + slot.offset
+        return tir.view_of(self._workspace, "theirs", slot.shape, self.dtype, self.itemsize, offset)
+
+    def is_apart(self, value: int) -> bool:
+        """Whether each part has memory of its own for a shared value."""
+        return self._memory[value].storage is Storage.PART
 
     def has_memory(self, key: Key) -> bool:
         return key in self._memory

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
-from rnndsl.backends.tvm.kernel_store import Entry, KernelStore
-from rnndsl.backends.tvm.options import Options
+from rnndsl.backends.tvm.kernel_store import KernelStore
+from rnndsl.backends.tvm.lower_names import WORKER
+from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.toolchain import (
     check_dtype,
@@ -20,6 +24,7 @@ from rnndsl.backends.tvm.toolchain import (
     machine_of,
     require_tvm,
 )
+from rnndsl.backends.tvm.worker import Worker, has_openmp, worker_of
 from rnndsl.compiler.plan import Plan
 from rnndsl.diagnostics import RnndslError
 
@@ -31,10 +36,16 @@ class Choices:
     """What a caller chooses of a kernel; see :class:`Options`."""
 
     packed_weights: bool
-    addresses: bool
+    passing: Passed
+    shared: bool = False
 
 
 Made = tuple[Signature, Callable[..., Any]]
+
+
+def table_choices(packed_weights: bool) -> Choices:
+    """Of a kernel for all threads that there may be; without a linker there is but one."""
+    return Choices(packed_weights, Passed.TABLE, has_openmp() and has_linker())
 
 
 def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
@@ -45,46 +56,72 @@ def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native"
     """
     check_dtype(dtype)
     folder = cache_folder() if target == "native" else None
-    if folder is None:
+    store = None if folder is None else KernelStore(folder)
+    key = ""
+    if store is not None:
+        chosen = choices.packed_weights, choices.passing.value, choices.shared
+        key = kernel_key(plan, dtype, chosen)
+        entry = store.find(key)
+        if entry is not None:
+            try:
+                signature = Signature.from_json(entry.about["signature"])
+                return signature, _loaded(entry.library, signature, choices)
+            except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+                store.drop(key, str(error))
+    if not has_linker() or (store is None and not choices.shared):
         return _in_memory(plan, dtype, choices, target)
-    store = KernelStore(folder)
-    key = kernel_key(plan, dtype, (choices.packed_weights, choices.addresses))
-    entry = store.find(key)
-    if entry is not None:
-        try:
-            return _loaded(entry)
-        except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
-            store.drop(key, str(error))
-    signature, executable = _compiled(plan, dtype, choices, target)
-    if has_linker():
-        try:
-            write = partial(link_kernels, executable)
-            entry = store.keep(key, {"signature": signature.to_json()}, write)
-            if entry is not None:
-                return _loaded(entry)
-        except RnndslError as error:
-            _log.warning("kernels cannot be kept: %s", error)
-    return signature, executable[signature.symbol]
+    return _linked(plan, dtype, choices, target, store, key)
 
 
-def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str) -> Made:
-    signature, executable = _compiled(plan, dtype, choices, target)
-    return signature, executable[signature.symbol]
+def _linked(
+    plan: Plan, dtype: str, choices: Choices, target: str, store: KernelStore | None, key: str
+) -> Made:
+    """A kernel in a library, which is kept if there is a store."""
+    entry = choices.passing is not Passed.TABLE
+    signature, executable = _compiled(plan, dtype, choices, target, entry)
+    try:
+        write = partial(link_kernels, executable)
+        about = {"signature": signature.to_json()}
+        kept = store.keep(key, about, write) if store is not None else None
+        if kept is not None:
+            return signature, _loaded(kept.library, signature, choices)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            library = Path(folder, "kernel.so")
+            write(library)
+            return signature, _loaded(library, signature, choices)
+    except (RnndslError, OSError) as error:
+        _log.warning("kernels stay in memory: %s", error)
+        return _in_memory(plan, dtype, choices, target)
 
 
-def _compiled(plan: Plan, dtype: str, choices: Choices, target: str) -> tuple[Signature, Any]:
-    """The signature, and TVM's executable."""
-    require_tvm()
-    from rnndsl.backends.tvm.lower_kernel import lower
-
-    options = Options(machine_of(target), choices.packed_weights, choices.addresses)
-    kernel = lower(plan, dtype, options=options)
-    return kernel.signature, compile_kernels([kernel], target)
-
-
-def _loaded(entry: Entry) -> Made:
+def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[..., Any]:
+    if choices.passing is Passed.TABLE:
+        return worker_of(library, signature.symbol + WORKER, choices.shared)
     # The kernels need this small package alone.
     import tvm_ffi
 
-    signature = Signature.from_json(entry.about["signature"])
-    return signature, tvm_ffi.load_module(str(entry.library)).get_function(signature.symbol)
+    found: Callable[..., Any] = tvm_ffi.load_module(str(library)).get_function(signature.symbol)
+    return found
+
+
+def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str) -> Made:
+    alone = Choices(choices.packed_weights, choices.passing)
+    signature, executable = _compiled(plan, dtype, alone, target, entry=True)
+    function = executable[signature.symbol]
+    if choices.passing is Passed.TABLE:
+        # TVM's functions take the address of the table as a number.
+        return signature, Worker(lambda table: function(ctypes.addressof(table)), None)
+    return signature, function
+
+
+def _compiled(
+    plan: Plan, dtype: str, choices: Choices, target: str, entry: bool
+) -> tuple[Signature, Any]:
+    """The signature and TVM's executable, with a function that TVM can call if ``entry``."""
+    require_tvm()
+    from rnndsl.backends.tvm.lower_kernel import lower
+
+    machine = machine_of(target)
+    options = Options(machine, choices.packed_weights, choices.passing, choices.shared)
+    kernel = lower(plan, dtype, options=options)
+    return kernel.signature, compile_kernels([kernel if entry else kernel.without_entry()], target)

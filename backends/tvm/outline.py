@@ -18,6 +18,14 @@ from rnndsl.backends.tvm.tir import Stmt
 _APART = "compute_scope"
 # What TVM asks of functions that hold registers; 1 is a CPU.
 _ON_THE_CPU = {"device_id": 0, "device_type": 1}
+_ZERO = tirx.IntImm("int32", 0)
+
+
+def on_the_cpu(body: Stmt) -> Stmt:
+    """The body of a function that TVM's own entry does not surround."""
+    for key, number in _ON_THE_CPU.items():
+        body = tirx.AttrStmt(_ZERO, key, tirx.IntImm("int32", number), body)
+    return body
 
 
 class Outline:
@@ -42,11 +50,8 @@ class Outline:
         for variable in tirx.analysis.undefined_vars(whole):
             if not any(variable.same_as(known) for known, _ in arguments):
                 arguments.append((variable, variable))
-        zero = tirx.IntImm("int32", 0)
-        whole = tirx.AttrStmt(zero, _APART, ir.StringImm("step"), whole)
-        for key, number in _ON_THE_CPU.items():
-            whole = tirx.AttrStmt(zero, key, tirx.IntImm("int32", number), whole)
-        done = tir.sequence([whole, tirx.stmt.Return(zero)])
+        whole = tirx.AttrStmt(_ZERO, _APART, ir.StringImm("step"), whole)
+        done = tir.sequence([on_the_cpu(whole), tirx.stmt.Return(_ZERO)])
         params = [param for param, _ in arguments]
         function = tirx.PrimFunc(params, done, ir.PrimType("int32"))
         function = function.with_attr("tirx.noalias", True)

@@ -16,9 +16,18 @@ _Element = Callable[[Indices, Expr], Stmt]
 
 
 def pack(
-    packing: Packing, sizes: Sizes, read: Read, packed: Buffer, width: int, zero: Expr
+    packing: Packing,
+    sizes: Sizes,
+    read: Read,
+    packed: Buffer,
+    width: int,
+    zero: Expr,
+    share: Callable[[Expr, int], tuple[Expr, Expr, list[Stmt]]],
 ) -> Stmt | None:
-    """Statements that do what :meth:`Packing.pack` does, on vectors of ``width`` elements."""
+    """Statements that do what :meth:`Packing.pack` does, on vectors of ``width`` elements.
+
+    ``share`` tells which of the whole tiles are to be filled here (see :class:`Team`).
+    """
     order, position, tile = packing.order, packing.position, packing.tile
     ordered = [sizes[axis] for axis in order]
     size = ordered[position]
@@ -55,6 +64,7 @@ def pack(
 
     def tiles(lead: Indices) -> Stmt | None:
         full, left = divmod(size, tile)
+        start, stop, shared = share(tir.index(full), 1)
         last = tir.index(full)
         padding = tir.nest(
             [*after, tile - left],
@@ -63,12 +73,21 @@ def pack(
         )
         return tir.sequence(
             [
-                tir.loop(full, lambda number: one(lead, number, tile), "tile"),
-                *((one(lead, last, left), padding) if left else ()),
+                *shared,
+                tir.loop(stop - start, lambda number: one(lead, start + number, tile), "tile"),
+                _where(stop, full, [one(lead, last, left), padding]) if left else None,
             ]
         )
 
     return tir.nest(before, tiles, "abcdef")
+
+
+def _where(stop: Expr, full: int, rest: list[Stmt | None]) -> Stmt | None:
+    """What comes behind the last whole tile, for whom that tile belongs to."""
+    both = tir.sequence(rest)
+    if both is None or isinstance(stop, tirx.IntImm):
+        return both
+    return tirx.IfThenElse(tirx.EQ(stop, tir.index(full)), both, None)
 
 
 def _transposed(

@@ -1,8 +1,11 @@
-"""How a kernel takes its arrays: as checked tensors, or as plain addresses."""
+"""How a kernel takes its arrays: as checked tensors, as plain addresses, or in a table."""
 
 from __future__ import annotations
 
+from tvm import ir, tirx
+
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import ITEM_BYTES
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 
@@ -15,27 +18,35 @@ class Passing:
     call, and much less to compile where there are many.
     """
 
-    def __init__(self, by_address: bool, dtype: str) -> None:
+    def __init__(self, kind: Passed, dtype: str) -> None:
         self.declarations: list[Stmt] = []
-        self._by_address, self._dtype = by_address, dtype
-        self._addresses: list[tuple[Buffer, Expr]] = []
+        self._kind, self._dtype = kind, dtype
+        self._addresses: dict[Buffer, Expr] = {}
 
     def buffer(self, name: str, shape: tuple[Extent, ...]) -> Buffer:
         """An argument of a shape."""
         itemsize = ITEM_BYTES[self._dtype]
-        if not self._by_address:
+        if self._kind is Passed.TENSORS:
             return tir.argument(name, shape, self._dtype, itemsize)
         address = tir.length(f"{name}_address")
         buffer, declared = tir.at_address(address, name, shape, self._dtype, itemsize)
         self.declarations += declared
-        self._addresses.append((buffer, address))
+        self._addresses[buffer] = address
         return buffer
 
-    def params(self, buffers: list[Buffer], lengths: list[Expr]) -> list[Expr]:
-        """The parameters of the function, for arguments in this order."""
-        if not self._by_address:
-            return buffers
-        found = []
-        for buffer in buffers:
-            found += [address for known, address in self._addresses if known.same_as(buffer)]
-        return [*found, *lengths]
+    def params(self, buffers: list[Buffer], lengths: list[Expr]) -> tuple[list[Expr], list[Stmt]]:
+        """The parameters of the function, for arguments in this order, and the statements that
+        find the arguments in them."""
+        if self._kind is Passed.TENSORS:
+            return buffers, []
+        numbers = [*(self._addresses[buffer] for buffer in buffers), *lengths]
+        if self._kind is Passed.ADDRESSES:
+            return numbers, []
+        pointer = tirx.Var("table", ir.PointerType(ir.PrimType(tir.INDEX)))
+        size = (tir.index(len(numbers)),)
+        table = tirx.decl_buffer(size, tir.INDEX, "table", data=pointer)
+        found = [
+            tirx.Bind(number, tir.load(table, (tir.index(place),)))
+            for place, number in enumerate(numbers)
+        ]
+        return [pointer], [tirx.DeclBuffer(table, data=pointer), *found]

@@ -14,7 +14,19 @@ from typing import Any
 import tvm
 from tvm import tirx
 
+from rnndsl.backends.tvm.lower_names import EXPORTED
+
 NAME = "rnndsl"
+
+
+@tvm.transform.module_pass(opt_level=0)  # type: ignore[untyped-decorator]
+def _export(module: Any, context: Any) -> Any:
+    """Show functions to the outside that MakePackedAPI should leave as they are."""
+    for variable, function in list(module.functions.items()):
+        if function.attrs and EXPORTED in function.attrs:
+            symbol = function.attrs[EXPORTED]
+            module.update_func(variable, function.with_attr("global_symbol", symbol))
+    return module
 
 
 def _pipeline() -> tuple[Any, Any, Any]:
@@ -28,6 +40,7 @@ def _pipeline() -> tuple[Any, Any, Any]:
             transform.AnnotateEntryFunc(),
             transform.SplitHostDevice(),
             transform.MakePackedAPI(),
+            _export,
         ]
     )
     # The last makes passes for devices other than the CPU, of which we have none.

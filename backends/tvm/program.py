@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,15 @@ from rnndsl.compiler.interpreter import run_shared
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.op_meaning import Array
-from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.pipeline import Observer
+from rnndsl.compiler.selection import Selection, select
 from rnndsl.compiler.separate import Program, separate
 from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.diagnostics import RnndslError, did_you_mean
+
+
+# What runs where no gradient is wanted.
+INFERENCE = select(second="final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,11 @@ class LayerProgram:
         return {**self.params, **run_shared(self.program.prepare, self.params)}
 
 
-def inference_program(graph: Graph) -> Program:
+def inference_program(
+    graph: Graph, passes: Selection = INFERENCE, observers: Sequence[Observer] = ()
+) -> Program:
     """The program of a bound, lowered graph, rewritten for running without gradients."""
-    for name in ("default", "final"):
-        graph = run_pipeline(graph, PIPELINES[name])
-    return separate(graph)
+    return separate(passes.run_second(passes.run_first(graph, observers), observers))
 
 
 def cell_layer(
@@ -54,6 +59,8 @@ def cell_layer(
     numbers: Mapping[str, int | float],
     weights: Mapping[str, Any] | None,
     seed: int = 0,
+    passes: Selection = INFERENCE,
+    observers: Sequence[Observer] = (),
 ) -> tuple[str, list[LayerProgram]]:
     """A cell as one layer, and its name.
 
@@ -66,7 +73,7 @@ def cell_layer(
     graph = bind_sizes(lowered.graph, dims, found.sources())
     expected = initialize(lowered.params, dims, seed)
     params = expected if weights is None else _checked(found.name, expected, weights)
-    program = inference_program(graph)
+    program = inference_program(graph, passes, observers)
     return found.name, [LayerProgram(program, params)]
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.tvm.calling import SequenceResult, call, pack_weights
-from rnndsl.backends.tvm.making import Choices, make_kernel
+from rnndsl.backends.tvm.making import Choices, make_kernel, table_choices
+from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import Array, Signature
+from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.interpreter import run_shared
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
@@ -36,7 +38,7 @@ class CompiledPlan:
 
 def compile_plan(plan: Plan, dtype: str = "float32", target: str = "native") -> CompiledPlan:
     """Compile a plan over a bound graph for use in this process; no linker is needed."""
-    choices = Choices(packed_weights=True, addresses=False)
+    choices = Choices(packed_weights=True, passing=Passed.TENSORS)
     return CompiledPlan(*make_kernel(plan, dtype, choices, target))
 
 
@@ -50,7 +52,16 @@ def compile_direct(
     weights out as the signature says (:meth:`Weight.pack`), which pays where many calls share
     them; otherwise parameters are taken as they are, and the function packs them in each call.
     """
-    return CompiledPlan(*make_kernel(plan, dtype, Choices(packed_weights, addresses=True)))
+    return CompiledPlan(*make_kernel(plan, dtype, Choices(packed_weights, Passed.ADDRESSES)))
+
+
+def compile_worker(
+    plan: Plan, dtype: str = "float32", packed_weights: bool = False
+) -> tuple[Signature, Worker]:
+    """A kernel that several threads may run together; weights as in :func:`compile_direct`."""
+    signature, worker = make_kernel(plan, dtype, table_choices(packed_weights))
+    assert isinstance(worker, Worker)
+    return signature, worker
 
 
 @lru_cache(maxsize=64)

@@ -38,6 +38,7 @@ class Storage(Enum):
     """Where a value is kept."""
 
     SHARED = "shared"  # one for the whole call
+    PART = "part"  # one for each part of the call, of which the first becomes their sum
     BLOCK = "block"  # for the rows of one block, until the stage ends
     STATE = "state"  # in the caller's array of a state that it is the next value of
     STREAM = "stream"  # for every time step
@@ -201,7 +202,9 @@ class _Scheduler:
         if value in outputs:
             return Storage.OUTPUT
         if not self.graph.type_of(value).batched:
-            return Storage.SHARED
+            found = self.graph.definition(value)
+            apart = isinstance(found, Node) and found.op == "batch_sum"
+            return Storage.PART if apart else Storage.SHARED
         return Storage.STREAM if value in crossing else Storage.BLOCK
 
     def _parts(self, storage: dict[int, Storage]) -> dict[int, Part]:

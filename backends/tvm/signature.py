@@ -74,13 +74,17 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Elements of scratch memory: ``fixed + per_row * T * B``."""
+    """Elements of scratch memory: ``fixed + per_part * parts + per_row * T * B``.
+
+    Parts are what the threads of a call do, each in memory of its own.
+    """
 
     fixed: int
     per_row: int
+    per_part: int = 0
 
-    def elements(self, steps: int, batch: int) -> int:
-        return self.fixed + self.per_row * steps * batch
+    def elements(self, steps: int, batch: int, parts: int = 1) -> int:
+        return self.fixed + self.per_part * parts + self.per_row * steps * batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,8 @@ class Signature:
 
     States are updated in place: they hold the initial values before and the final ones
     after.  ``totals`` are the shared results [*shape] (SUM and VALUE results of the graph).
-    All arrays are dense, of type ``dtype``, and aligned to their elements.
+    All arrays are dense, of type ``dtype``, and aligned to their elements.  ``work`` is about
+    how many operations one step of one example takes.
     """
 
     symbol: str
@@ -100,6 +105,7 @@ class Signature:
     outputs: tuple[Stream, ...]
     totals: tuple[Stream, ...]
     workspace: Workspace
+    work: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """What :meth:`from_json` reads."""
@@ -117,6 +123,7 @@ class Signature:
             dtype=found["dtype"],
             weights=tuple(_weight(w) for w in found["weights"]),
             workspace=Workspace(**found["workspace"]),
+            work=found["work"],
             **streams,
         )
 

@@ -1,0 +1,59 @@
+"""Kernels called with a table of arguments, by one thread or by several together.
+
+The threads are those of OpenMP, which PyTorch works with too: they are there already, each
+thread that calls has its own, and none is added to those that PyTorch uses.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# Operations of a part that are worth the start of a thread.
+_LEAST_WORK = 500_000
+_NEEDED = ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")
+
+
+class Worker:
+    """``worker(numbers, parts)`` runs a kernel on a table of these numbers.
+
+    The numbers are the addresses of what the signature lists, then T, B, the number of
+    elements of the workspace, and ``parts``, if the kernel is for several threads.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], start: Any | None) -> None:
+        self._function, self._start = function, start
+
+    def __call__(self, numbers: Sequence[int], parts: int) -> None:
+        table = (ctypes.c_int64 * len(numbers))(*numbers)
+        if parts > 1 and self._start is not None:
+            self._start(self._function, table, parts, 0)
+        else:
+            self._function(table)
+
+    def parts(self, threads: int, work: int) -> int:
+        """How many of ``threads`` are worth starting for so many operations."""
+        return 1 if self._start is None else max(1, min(threads, work // _LEAST_WORK))
+
+
+def worker_of(library: Path, symbol: str, shared: bool) -> Worker:
+    """The worker of a library; ``shared`` if it is for several threads."""
+    function = getattr(ctypes.CDLL(str(library)), symbol)
+    return Worker(function, _openmp().GOMP_parallel if shared else None)
+
+
+@cache
+def has_openmp() -> bool:
+    """Whether this process has an OpenMP that kernels can use."""
+    return all(hasattr(_openmp(), name) for name in _NEEDED)
+
+
+@cache
+def _openmp() -> Any:
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # a system without names that all libraries share
+        return None

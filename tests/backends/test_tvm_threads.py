@@ -1,0 +1,106 @@
+"""A kernel does the same on one thread, on several, and when several call it at once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("tvm", reason="TVM is not installed")
+
+import rnndsl
+from rnndsl.backends.tvm import worker
+
+# A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
+CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every kernel is worth as many threads as there are."""
+    monkeypatch.setattr(worker, "_LEAST_WORK", 1)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def run(layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
+    """The output, the final states, and the gradients of the input and the parameters."""
+    x = x.detach().requires_grad_()
+    y, state = layer(x)
+    finals = [state] if isinstance(state, Tensor) else list(state)
+    loss = (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).reshape(y.shape)).sum()
+    loss = loss + sum(final.sin().sum() for final in finals)
+    params = [p for p in layer.parameters() if p.requires_grad]
+    return [y.detach(), *(f.detach() for f in finals), *torch.autograd.grad(loss, [x, *params])]
+
+
+def problem(cell: str, dtype: torch.dtype, batch: int) -> tuple[torch.nn.Module, Tensor]:
+    torch.manual_seed(0)
+    layer = rnndsl.layer(cell, 5, 19, backend="tvm").to(dtype)
+    return layer, torch.randn(11, batch, 5, dtype=dtype)
+
+
+def on(threads: int, layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
+    torch.set_num_threads(threads)
+    return run(layer, x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("batch", [1, 13])
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_number_of_threads_changes_rounding_at_most(
+    cell: str, batch: int, dtype: torch.dtype
+) -> None:
+    layer, x = problem(cell, dtype, batch)
+    alone = on(1, layer, x)
+    # Sums over T * B = 143 rows in another order, of terms that nearly cancel at worst.
+    tolerance = 2 * 143 * torch.finfo(dtype).eps
+    for threads in (2, 3):
+        together = on(threads, layer, x)
+        for found, expected in zip(together, alone, strict=True):
+            scale = max(1.0, float(expected.abs().max()))
+            torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
+        # Streams and states are not sums over rows: these are the very same.
+        for found, expected in zip(together[:2], alone[:2], strict=True):
+            assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_equal_runs_have_equal_results(cell: str) -> None:
+    layer, x = problem(cell, torch.float64, 13)
+    first = on(2, layer, x)
+    for _ in range(5):
+        for found, expected in zip(on(2, layer, x), first, strict=True):
+            assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("callers", [2, 4])
+def test_threads_may_call_one_layer_at_once(callers: int) -> None:
+    layer, x = problem("lstm", torch.float64, 13)
+    inputs = [x * (k + 1) for k in range(callers)]
+    expected = [on(2, layer, each) for each in inputs]
+    wrong: list[str] = []
+
+    def call(place: int) -> None:
+        for _ in range(10):
+            for found, known in zip(run(layer, inputs[place]), expected[place], strict=True):
+                if not torch.equal(found, known):
+                    wrong.append(f"caller {place}")
+
+    threads = [threading.Thread(target=call, args=(k,)) for k in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_small_calls_stay_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = worker.Worker(lambda table: None, lambda *arguments: None)
+    monkeypatch.setattr(worker, "_LEAST_WORK", 1000)
+    assert [found.parts(4, work) for work in (0, 1999, 2000, 9999)] == [1, 1, 2, 4]
+    assert worker.Worker(lambda table: None, None).parts(4, 9999) == 1
