@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
+from rnndsl.atomic import unwritable, write_text_atomically
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.text import print_graph
 from rnndsl.compiler.verify import STAGES
@@ -148,11 +149,18 @@ def verifying(stage: str = "any") -> Observer:
 
 
 def dumping(folder: Path) -> Observer:
-    """An observer that writes ``01-canonicalize.ir`` and so on into an existing folder."""
+    """An observer that writes ``01-canonicalize.ir`` and so on into a folder, which it makes.
+
+    RnndslError (E0123) when that cannot be done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(folder, error) from None
 
     def observe(position: int, entry: Pass, before: Graph, after: Graph) -> None:
         path = folder / f"{position:02d}-{entry.name}.ir"
-        path.write_text(print_graph(after, spans=True), encoding="utf-8")
+        write_text_atomically(path, print_graph(after, spans=True))
 
     return observe
 

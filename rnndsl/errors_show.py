@@ -40,3 +40,22 @@ class ToolNotInstalled(Diagnostic):
     stage: str = ""
     package: str = ""
     command: str = ""
+
+
+@dataclass(frozen=True)
+class UnknownPass(Diagnostic):
+    """There is no such pass, or it is not among those that run."""
+
+    code = "E0804"
+    title = "{problem}"
+    help = "`rnndsl list passes` and `rnndsl list pipelines` show what there is"
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class PassesOfARun(Diagnostic):
+    """The folder of a training run is compiled with the passes that it was trained with."""
+
+    code = "E0805"
+    title = "passes can be chosen for a cell, not for the folder of a run"
+    help = "give the cell itself, with `--passes`, to look for a fault in a pass"

@@ -14,7 +14,7 @@ from rnndsl.cell import list_cells, load, parse
 from rnndsl.cli import main
 from rnndsl.commands.listing import LISTINGS, table
 from rnndsl.commands.settings import parse_number
-from rnndsl.compiler.pipeline import PASSES
+from rnndsl.compiler.pipeline import PASSES, PIPELINES
 from rnndsl.compiler.text import parse_graph, print_graph
 from rnndsl.diagnostics import RnndslError
 from rnndsl.showing.plan_text import Cost, cost_of
@@ -186,3 +186,35 @@ def test_tables_leave_no_blanks_at_line_ends() -> None:
 def test_every_stage_is_described() -> None:
     assert set(stage_names()) == {*STAGES, *PASSES}
     assert all(STAGES.values())
+
+
+# ------------------------------------------------------------------------- choosing passes
+
+
+def test_passes_can_be_named_stopped_and_dumped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", "gru", "--stop-after", "pack-gates", "--dump", str(tmp_path / "new")) == 0
+    shown = capsys.readouterr().out
+    files = sorted((tmp_path / "new").iterdir())
+    assert [file.name for file in files][-1].endswith("-pack-gates.ir")
+    assert parse_graph(files[-1].read_text(encoding="utf-8")) == parse_graph(shown)
+    assert run("show", "gru", "--passes", "none") == 0
+    assert parse_graph(capsys.readouterr().out) == parse_graph(show(load("gru"), "graph"))
+    assert run("show", "gru", "--passes", "cse,dce", "--at", "step") == 0
+    assert "concat" not in capsys.readouterr().out
+
+
+def test_a_dump_holds_the_passes_of_the_backward_graph_too(tmp_path: Path) -> None:
+    run("show", "elman", "--dump", str(tmp_path), "--at", "source")
+    names = [path.name[3:-3] for path in sorted(tmp_path.iterdir())]
+    pipelines = (PIPELINES["default"], PIPELINES["backward"])
+    assert names == [entry.name for pipeline in pipelines for entry in pipeline.passes]
+
+
+@pytest.mark.parametrize("words", [("--stop-after", "pack_gates"), ("--passes", "cse,cee")])
+def test_an_unknown_pass_is_a_plain_error(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", "gru", *words) == 1
+    assert "did you mean" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,6 +89,7 @@ def compile_cell(
         dtype: float32 or float64.
         target: ``native``, or a processor that LLVM knows, such as ``x86-64-v3``.
         name: of the files; the cell's name in lower case if left out.
+        passes, observers: of the compiler, for a cell; what watches each of them.
 
     Raises:
         RnndslError: the cell has a mistake, sizes or weights do not fit, TVM or a linker is

@@ -28,7 +28,6 @@ from rnndsl.compiler.separate import Program, separate
 from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.diagnostics import RnndslError, did_you_mean
 
-
 # What runs where no gradient is wanted.
 INFERENCE = select(second="final")
 

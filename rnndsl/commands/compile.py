@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rnndsl.commands.pass_options import add_pass_options, selection_of
 from rnndsl.commands.settings import add_settings
 
 
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", metavar="N", type=int, help="D (default 64)")
     parser.add_argument("--hidden", metavar="N", type=int, help="H (default 64)")
     add_settings(parser)
+    add_pass_options(parser, "final")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument(
         "--target",
@@ -33,10 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write library, weights, manifest and loader; say how to use them."""
     from rnndsl.backends.tvm import compile_cell
+    from rnndsl.backends.tvm.program import INFERENCE
+    from rnndsl.compiler.pipeline import dumping
+    from rnndsl.diagnostics import RnndslError
+    from rnndsl.errors_show import PassesOfARun
 
+    passes = selection_of(args)
     extra: list[Path] = []
     if Path(args.cell).is_dir():
         from rnndsl.training.export import export_trained
+
+        if passes is not None or args.dump is not None:
+            raise RnndslError(PassesOfARun(None))
 
         artifact, text = export_trained(args.cell, args.out, args.dtype, args.target)
         extra = [text]
@@ -50,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
             dtype=args.dtype,
             target=args.target,
             seed=args.seed,
+            passes=passes or INFERENCE,
+            observers=() if args.dump is None else (dumping(args.dump),),
         )
     for path in (artifact.library, artifact.weights, artifact.loader, artifact.manifest, *extra):
         print(f"{path}  ({path.stat().st_size:,} bytes)")

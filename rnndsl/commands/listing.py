@@ -89,6 +89,24 @@ def _passes() -> Rows:
     return [(entry.name, users(entry.name), entry.doc) for entry in PASSES.values()]
 
 
+def _pipelines() -> Rows:
+    from rnndsl.compiler.pipeline import PIPELINES
+
+    return [
+        (name, _PIPELINES[name], str(pipeline).replace(",", ", "))
+        for name, pipeline in PIPELINES.items()
+    ]
+
+
+_PIPELINES: Mapping[str, str] = {
+    "none": "",
+    "default": "lowered graph",
+    "final": "forward graph",
+    "backward": "backward graph",
+    "compare": "canonical form",
+}
+
+
 def _backends() -> Rows:
     from importlib.util import find_spec
 
@@ -133,6 +151,7 @@ def _mistake(error: type[Diagnostic]) -> str:
 LISTINGS: Mapping[str, Listing] = {
     "cells": Listing(("cell", "signature", "what it is"), _cells),
     "passes": Listing(("pass", "pipelines", "what it does"), _passes),
+    "pipelines": Listing(("pipeline", "runs on the", "passes"), _pipelines),
     "backends": Listing(("backend", "state", "what it does"), _backends),
     "ops": Listing(("op", "operands", "attributes", "meaning"), _ops),
     "errors": Listing(("code", "mistake"), _errors),

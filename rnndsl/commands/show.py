@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from rnndsl.commands.pass_options import add_pass_options, selection_of
 from rnndsl.commands.settings import add_settings
 
 
@@ -23,9 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at",
         metavar="STAGE",
-        help=f"what to print (default graph). {stages}; or a pass: `rnndsl list passes`",
+        help=f"what to print (default graph; with --passes, --stop-after or --dump: passes). "
+        f"{stages}; or a pass: `rnndsl list passes`",
     )
     add_settings(parser)
+    add_pass_options(parser, "backward")
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw one time step into FILE")
     parser.add_argument(
         "--stages",
@@ -53,5 +56,8 @@ def run(args: argparse.Namespace) -> int:
         text = drawing(cell, numbers, theme=args.theme, stages=args.stages)
         write_text_atomically(args.svg, text)
     if args.at is not None or args.svg is None:
-        print(show(cell, args.at or "graph", numbers), end="")
+        passes = selection_of(args)
+        usual = "graph" if passes is None and args.dump is None else "passes"
+        text = show(cell, args.at or usual, numbers, passes=passes, dump=args.dump)
+        print(text, end="")
     return 0
