@@ -9,8 +9,7 @@ from typing import Any
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.absorbing import absorb
-from rnndsl.backends.tvm.cutting import cut_lanes
+from rnndsl.backends.tvm.arranging import arrange
 from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.lower_loops import each_element
@@ -18,14 +17,12 @@ from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options, Passed
-from rnndsl.backends.tvm.outer_products import spread_products
 from rnndsl.backends.tvm.packing import pack
-from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, schedule
+from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
 from rnndsl.backends.tvm.signature import Packing, Signature
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
-from rnndsl.compiler.split import split
 
 _DEFAULT = Options()
 
@@ -54,13 +51,8 @@ def lower(
 
     ``dtype`` is float32 or float64.  Raises RnndslError for a node without a lowering.
     """
-    graph = spread_products(plan.graph) if options.spread_products else plan.graph
-    graph = cut_lanes(graph) if options.cut_lanes else graph
-    if graph is not plan.graph:
-        plan = split(graph, plan.reverse)
-    if options.absorb:
-        plan = absorb(plan)
-    steps = schedule(plan)
+    arranged = arrange(plan, options)
+    plan, steps = arranged.plan, arranged.schedule
     with tir.analysis():
         values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options, symbol)
         body = _Body(values, steps, plan.reverse).statements()
