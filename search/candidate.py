@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Candidate:
     """A cell of a space.
 
-    ``text`` is all that is needed to build it again.  ``hash`` is that of its canonical graph:
+    ``text`` is all that is needed to build it again.  ``hash`` is that of its canonical form:
     cells that differ only in the order of a sum, in names or in unused parts have the same.
     """
 
@@ -39,7 +39,7 @@ def read_candidate(text: str, choices: tuple[tuple[str, str], ...] = ()) -> Cand
     """The candidate that ``text`` describes; RnndslError when it does not pass the checks."""
     cell = rnndsl.parse(text)
     lowered = lower(cell)
-    return Candidate(text, canonical_hash(lowered.graph), choices, cell, lowered)
+    return Candidate(text, canonical_hash(lowered), choices, cell, lowered)
 
 
 def reason_of(error: RnndslError) -> str:

@@ -25,7 +25,7 @@ def find_same_cell(study: optuna.Study, number: int, candidate: Candidate) -> Fr
     for trial in _answering(study, number):
         cell = trial.user_attrs[CELL]
         if cell["hash"] == candidate.hash and same_cell(
-            read_candidate(cell["text"]).graph, candidate.graph
+            read_candidate(cell["text"]).lowered, candidate.lowered
         ):
             return trial
     return None

@@ -282,7 +282,7 @@ def _spectrum(view: _View) -> dict[str, float]:
     degrees = links.sum(0)
     scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1)), 0)
     laplacian = np.diag((degrees > 0).astype(float)) - scale[:, None] * links * scale
-    found = np.sort(np.linalg.eigvalsh(laplacian)).round(9)
+    found = np.sort(np.linalg.eigvalsh(laplacian)).round(9) if values else np.zeros(1)
     middle = found[1:] if len(found) > 1 else np.zeros(1)
     low, mid, high = np.quantile(middle, (0.25, 0.5, 0.75))
     return {
@@ -295,8 +295,8 @@ def _spectrum(view: _View) -> dict[str, float]:
         "spectrum.energy": float(np.mean((found - 1) ** 2)),
         "spectrum.skew": float(np.mean((found - 1) ** 3)),
         "spectrum.near_one": float(np.mean(np.abs(found - 1) < 1e-6)),
-        "degree.mean": float(degrees.mean()),
-        "degree.deviation": float(degrees.std()),
+        "degree.mean": _mean(degrees),
+        "degree.deviation": float(degrees.std()) if values else 0.0,
     }
 
 

@@ -73,7 +73,7 @@ def test_structural_features_count_what_is_there() -> None:
 
 def test_bounded_states_are_recognised_through_products_and_sums() -> None:
     assert (
-        structure("c' = tanh(linear[H](x) * c)", "h' = c' * sigmoid(h) + c'")["state.bounded"] == 1
+        structure("c' = tanh(linear[H](x) + c)", "h' = c' * sigmoid(h) + c'")["state.bounded"] == 1
     )
     assert structure("c' = c + tanh(h)", "h' = tanh(linear[H](x, c))")["state.bounded"] == 0.5
 
