@@ -5,8 +5,9 @@ values that the block's forward run saves.  They are either held from the forwar
 again: the block is run a second time from its first states, which are kept (a checkpoint) or
 made in their turn by running blocks before it (Chen et al. 2016; Gruslys et al. 2016).
 
-The length of a block depends on the length of the sequence alone.  So every plan runs the same
-blocks with the same arithmetic, and the gradients of all plans are equal, bit by bit.
+The length of a block depends on the sequence and on what a step saves, not on the budget.  So
+every plan, also the one that holds everything, sums over the same blocks in the same order, and
+the gradients of all plans are equal, bit by bit.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import lru_cache
 from rnndsl.compiler.memory_levels import cheapest_levels
 
 _SHORTEST = 16  # steps: a run of a block costs a few calls, whatever its length
+_SMALL, _LONGEST_SMALL = 1 << 22, 64  # bytes and steps: blocks that save little are longer
 _MOST_BLOCKS = 256  # planning takes time cubic in the number of blocks
 
 
@@ -65,7 +67,7 @@ class MemoryPlan:
     """``block`` steps make a block; boundary k lies before block k, in the order of the run.
 
     The forward pass keeps the states at ``boundaries`` and what the last ``held`` blocks
-    save.  The backward pass goes back through those and then makes the ``moves``.  ``peak``
+    save; where those are all, it keeps whole streams, which hold the states too.  The backward pass goes back through those and then makes the ``moves``.  ``peak``
     is the most that is held at one time, in bytes.
     """
 
@@ -93,29 +95,31 @@ class MemoryPlan:
         return "blocks" if all(move.back for move in self.moves) else "levels"
 
 
-def block_steps(steps: int) -> int:
+def block_steps(steps: int, saved: int) -> int:
     """The length of a block, for a sequence of so many steps: about their square root.
 
-    Multiples of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too.
+    ``saved`` are the bytes that a step saves: where they are few, a block is longer.  Multiples
+    of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too.
     """
-    wanted = max(_SHORTEST, math.isqrt(steps - 1) + 1, -(-steps // _MOST_BLOCKS))
-    return -(-wanted // _SHORTEST) * _SHORTEST
+    wanted = max(math.isqrt(steps - 1) + 1, -(-steps // _MOST_BLOCKS))
+    wanted = max(wanted, min(_LONGEST_SMALL, _SMALL // max(saved, 1)))
+    return max(-(-wanted // _SHORTEST), 1) * _SHORTEST
 
 
 @lru_cache(maxsize=256)
-def plan_memory(costs: Costs, steps: int, budget: int, block: int | None = None) -> MemoryPlan:
+def plan_memory(
+    costs: Costs, steps: int, budget: int | None, block: int | None = None
+) -> MemoryPlan:
     """The plan that runs the fewest blocks again while it holds at most ``budget`` bytes.
 
-    ``steps`` is T; ``block`` is by default :func:`block_steps` of it.  BudgetTooSmallError
-    names the least budget that has a plan.
+    ``steps`` is T; ``block`` is by default :func:`block_steps`.  Without a budget it holds
+    everything.  BudgetTooSmallError names the least budget that has a plan.
     """
-    block = block or block_steps(steps)
+    block = block or block_steps(steps, costs.step)
     count = -(-steps // block)
-    whole = steps * costs.step + (count - 1) * costs.state
-    if costs.step == 0:
-        return MemoryPlan(steps, block, (), count, (), 0)
-    if whole <= budget:
-        return MemoryPlan(steps, block, tuple(range(1, count)), count, (), whole)
+    whole = steps * costs.step
+    if budget is None or whole <= budget:
+        return MemoryPlan(steps, block, (), count, (), whole)
     run = costs.block(block)
     least = min(whole, run + costs.state)
     if budget < least:

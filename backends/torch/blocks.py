@@ -1,7 +1,7 @@
 """Running a sequence block by block, with no more saved values than a memory plan allows.
 
-Blocks are cut alike by every plan, and run by the same two functions on tensors of the same
-layout; the sums over blocks are taken in one order.  So all plans give equal gradients.
+Blocks are cut alike by every plan, and the sums over blocks are taken in one order, from the
+last block to the first.  So all plans give equal gradients.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-import torch
 from torch import Tensor
 
 from rnndsl.backends.torch.derivative import Place, ProgramDerivative
@@ -35,7 +34,9 @@ class BlockRun:
     """One call of a program under a plan.
 
     ``inputs`` [T, B, *shape], ``start`` [B, *shape] before the first step, ``shared`` the
-    step's parameters; ``forward`` is the compiled forward plan that also saves.
+    step's parameters; ``forward`` is the compiled forward plan that also saves.  ``exact``
+    says that it returns new memory, and computes a step with the same bits in a sequence of
+    any length: then a forward pass that holds everything is one call.
     """
 
     program: SequenceProgram
@@ -45,17 +46,25 @@ class BlockRun:
     inputs: Tensors
     start: tuple[Tensor, ...]
     shared: tuple[Tensor, ...]
+    exact: bool = False
     places: list[Place | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.places = state_places(self.program, self.derivative)
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether the forward pass keeps whole streams of all that it saves."""
+        return self.plan.kind == "none"
+
     # ----------------------------------------------------------------------------- forward
 
     def run(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Outputs, final states, and what is kept for :meth:`back`: the states at the plan's
-        boundaries, then the saved streams of the blocks that it holds."""
+        """Outputs, final states, and what is kept for :meth:`back`: the saved streams, or the
+        states at the plan's boundaries, then the saved streams of the blocks that it holds."""
         plan = self.plan
+        if self.holds_all and (self.exact or plan.blocks == 1):
+            return self._run_steps(slice(0, plan.steps), self.start)
         outputs: list[Tensor] = []
         boundaries: list[Tensor] = []
         held: list[Tensor] = []
@@ -66,21 +75,32 @@ class BlockRun:
             visible, states, saved = self._run_block(block, states)
             self._place(outputs, visible, block)
             del visible
-            if block >= plan.blocks - plan.held:
+            if self.holds_all:  # into whole streams, so that any plan may go back through them
+                self._place(held, saved, block)
+            elif block >= plan.blocks - plan.held:
                 held += saved
+            del saved
         return outputs, list(states), [*boundaries, *held]
 
     def _run_block(
         self, block: int, states: Tensors
-    ) -> tuple[Tensors, tuple[Tensor, ...], list[Tensor]]:
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Outputs, states after the block, saved streams; the last two share no memory."""
-        steps = self._steps(block)
-        inputs = tuple(x[steps] for x in self.inputs)
+        return self._run_steps(self._steps(block), states)
+
+    def _run_steps(
+        self, steps: slice, states: Tensors
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        inputs = tuple([x[steps] for x in self.inputs])
         results, finals, _ = self.forward(inputs, tuple(states), self.shared)
-        visible = results[: len(self.program.outputs)]
+        count = len(self.program.outputs)
+        visible = list(results[:count])
         saved = [results[position] for position in self.derivative.kept_results]
-        given = [*inputs, *states, *self.shared]
-        return visible, tuple(map(fresh, finals)), own(saved, given)
+        if self.exact or self.plan.blocks == 1:
+            return visible, list(finals), saved
+        if not self.holds_all:  # what is held may keep nothing else alive
+            saved = own(saved, [*inputs, *states, *self.shared])
+        return visible, list(map(fresh, finals)), saved
 
     def _steps(self, block: int) -> slice:
         """Where a block lies in a stream."""
@@ -92,6 +112,9 @@ class BlockRun:
 
     def _place(self, streams: list[Tensor], parts: Tensors, block: int) -> None:
         """Write a block's part of each stream; the first call makes the streams."""
+        if self.plan.blocks == 1:
+            streams += parts
+            return
         if not streams:
             length = self.plan.steps
             streams += [part.new_empty((length, *part.shape[1:])) for part in parts]
@@ -113,14 +136,24 @@ class BlockRun:
         ``kept`` are the outputs and what :meth:`run` kept, ``cotangents`` those of the
         outputs, ``carried`` those of the final states.
         """
-        plan, count = self.plan, len(self.program.outputs)
-        outputs, rest = kept[:count], iter(kept[count:])
-        unheld = self.places.count(None)
-        made = {k: list(islice(rest, unheld)) for k in plan.boundaries}
+        count = len(self.program.outputs)
+        outputs, rest = kept[:count], kept[count:]
         walk = _Walk(self, outputs, cotangents, carried, backward)
-        first_held = plan.blocks - plan.held
-        saved = {k: list(islice(rest, len(self.derivative.kept))) for k in self._held()}
-        for block in reversed(range(first_held, plan.blocks)):
+        if self.holds_all:
+            for block in reversed(range(self.plan.blocks)):
+                steps, states = self._steps(block), self._states(block, {}, outputs, rest)
+                walk.back(block, states, [stream[steps] for stream in rest])
+        else:
+            self._go_back(walk, outputs, iter(rest))
+        return walk.found()
+
+    def _go_back(self, walk: _Walk, outputs: Tensors, rest: Iterator[Tensor]) -> None:
+        """Back through the blocks that are held, then by the plan's moves."""
+        plan, unheld = self.plan, self.places.count(None)
+        made = {k: list(islice(rest, unheld)) for k in plan.boundaries}
+        held = range(plan.blocks - plan.held, plan.blocks)
+        saved = {k: list(islice(rest, len(self.derivative.kept))) for k in held}
+        for block in reversed(held):
             walk.back(block, self._states(block, made, outputs), saved.pop(block))
         for move in plan.moves:
             states = self._states(move.first, made, outputs)
@@ -139,28 +172,32 @@ class BlockRun:
                 walk.back(block, self._states(block, made, outputs), saved.pop(block))
                 if block not in plan.boundaries:
                     made.pop(block, None)
-        return walk.found()
-
-    def _held(self) -> range:
-        return range(self.plan.blocks - self.plan.held, self.plan.blocks)
 
     def _unheld(self, states: Tensors) -> list[Tensor]:
         """The states that no stream holds."""
         return [s for s, place in zip(states, self.places, strict=True) if place is None]
 
-    def _states(self, boundary: int, made: dict[int, list[Tensor]], outputs: Tensors) -> Tensors:
-        """The states before a block, as the run before it left them."""
+    def _states(
+        self, boundary: int, made: dict[int, list[Tensor]], outputs: Tensors, saved: Tensors = ()
+    ) -> Tensors:
+        """The states before a block, as the run before it left them.
+
+        Those that no input or output holds were kept, or are in the saved streams.
+        """
         if boundary == 0:
             return self.start
-        groups = {"input": self.inputs, "output": outputs}
+        groups = {"input": self.inputs, "output": outputs, "saved": saved}
         before = self._steps(boundary - 1)
         time = before.start if self.program.reverse else before.stop - 1
-        # Where nothing is saved, nothing reads the states that no stream holds.
         stored: Iterator[Tensor] = iter(made.get(boundary, ()))
-        return [
-            next(stored, first) if place is None else fresh(groups[place.group][place.index][time])
-            for place, first in zip(self.places, self.start, strict=True)
-        ]
+        found = []
+        for name, place, first in zip(self.program.states, self.places, self.start, strict=True):
+            here = place or (self.derivative.places.get(f"next.{name}") if saved else None)
+            if here is not None:
+                found.append(fresh(groups[here.group][here.index][time]))
+            else:  # where nothing is saved, nothing reads the states that no stream holds
+                found.append(next(stored, first))
+        return found
 
 
 class _Walk:
@@ -192,9 +229,11 @@ class _Walk:
             self.carried,
         )
         self.run._place(self.streams, streams, block)
-        if self.sums:
-            sums = [torch.add(total, part) for total, part in zip(self.sums, sums, strict=True)]
-        self.sums = list(sums)
+        if not self.sums:
+            self.sums = own(sums, []) if self.run.plan.blocks > 1 else list(sums)
+            return
+        for total, part in zip(self.sums, sums, strict=True):
+            total.add_(part)
 
     def found(self) -> Gradients:
         return self.streams, self.carried, self.sums

@@ -42,13 +42,15 @@ def _gru(x: Tensor, h: Tensor, bias_x: Tensor, bias_h: Tensor) -> dict[str, Tens
     return found
 
 
-def from_torch(module: nn.RNNBase, backend: str = "auto") -> Layer:
+def from_torch(
+    module: nn.RNNBase, backend: str = "auto", memory_budget: int | str | None = None
+) -> Layer:
     """A layer that computes what an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` does.
 
     It takes over weights, layers, directions, layout, dropout, dtype, device and mode.  The
     two biases that torch keeps for each gate become their sum; without biases ours are zero.
-    What is frozen there is frozen here.  LayerOptionError for projections (``proj_size``) and
-    other modules.
+    What is frozen there is frozen here.  ``backend`` and ``memory_budget`` are those of
+    :func:`rnndsl.layer`.  LayerOptionError for projections (``proj_size``) and other modules.
     """
     numbers: dict[str, Any] = {}
     weights: Weights
@@ -78,6 +80,7 @@ def from_torch(module: nn.RNNBase, backend: str = "auto") -> Layer:
             dtype=like.dtype,
             device=like.device,
             backend=backend,
+            memory_budget=memory_budget,
             **numbers,
         )
     for key, direction in made.layers.items():

@@ -47,22 +47,21 @@ def program_costs(
 
 
 def memory_plan(
-    program: SequenceProgram, derivative: ProgramDerivative, inputs: Tensors
-) -> MemoryPlan | None:
-    """What is held and what is run again for such inputs; None without a budget.
+    program: SequenceProgram, derivative: ProgramDerivative, inputs: Tensors, whole: bool = False
+) -> MemoryPlan:
+    """The blocks of such inputs, what is held of them and what is run again.
 
-    LayerInputError if the budget is too small for them.
+    ``whole`` takes all for one block where there is no budget.  LayerInputError if the budget
+    is too small for the inputs.
     """
     budget = program.memory_budget
-    if budget is None:
-        return None
     # Sizes are numbers here: a plan for every length that there may be would be no plan.
     time, batch = (int(size) for size in inputs[0].shape[:2])
     costs = program_costs(program, derivative, batch, inputs[0].element_size())
     try:
-        return plan_memory(costs, time, budget)
+        return plan_memory(costs, time, budget, time if whole and budget is None else None)
     except BudgetTooSmallError as error:
-        problem = catalogue.BudgetTooSmall(None, budget, time, batch, error.least)
+        problem = catalogue.BudgetTooSmall(None, error.budget, time, batch, error.least)
         raise LayerInputError(problem) from None
 
 
@@ -71,13 +70,16 @@ def kept_shapes(
 ) -> list[tuple[int, ...]]:
     """The shapes of what the forward pass keeps besides its outputs, in order.
 
-    Without a budget these are the saved streams; under one, the states at boundaries and then
+    Where all is held these are the saved streams; otherwise the states at boundaries and then
     the saved streams of the blocks that are held.
     """
     time, batch = inputs[0].shape[:2]
+    whole = [(time, batch, *kind.sizes) for kind in derivative.kept]
+    if program.memory_budget is None:
+        return whole  # for any T, also one that is not known yet
     plan = memory_plan(program, derivative, inputs)
-    if plan is None:
-        return [(time, batch, *kind.sizes) for kind in derivative.kept]
+    if plan.kind == "none":
+        return whole
     places = state_places(program, derivative)
     states = [
         (batch, *kind.sizes)

@@ -15,9 +15,10 @@ from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_pr
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import apart, own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
-from rnndsl.compiler.forms.choose import AUTO, STEPS
+from rnndsl.compiler.forms.choose import AUTO, STEPS, with_forms
 from rnndsl.compiler.ir import Graph, LeafRole
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.split import split
 
 Tensors = Sequence[Tensor]
@@ -27,12 +28,16 @@ Shared = Callable[[tuple[Tensor, ...], Tensor], Tensors]
 
 @dataclass(frozen=True)
 class Trainer:
-    """The derivative of a program for one choice of wanted gradients, compiled."""
+    """The derivative of a program for one choice of wanted gradients, compiled.
+
+    ``formed`` says that PyTorch runs a recurrence of it in another form than steps.
+    """
 
     derivative: ProgramDerivative
     forward: Step
     backward: Step
     shared: Shared
+    formed: bool
 
 
 class Runner:
@@ -58,11 +63,10 @@ class Runner:
         if self._twin:
             return self._twin.step
         graph = run_pipeline(self.program.step, PIPELINES["final"])
-        return self._compile(graph, self.program.reverse)
+        return compile_plan(self._plan(graph, self.program.reverse), self.backend)
 
-    def _compile(self, graph: Graph, reverse: bool) -> Step:
-        plan = replace(split(graph, reverse), form=self.program.form)
-        return compile_plan(plan, self.backend)
+    def _plan(self, graph: Graph, reverse: bool) -> Plan:
+        return replace(split(graph, reverse), form=self.program.form)
 
     @property
     def backend(self) -> str:
@@ -84,12 +88,14 @@ class Runner:
     def _trainer(self, needs: Sequence[bool]) -> Trainer:
         wanted = self.wanted(needs)
         if wanted not in self._trainers:
-            found = self.derivative(needs)
+            found, reverse = self.derivative(needs), self.program.reverse
+            plans = self._plan(found.forward, reverse), self._plan(found.backward, not reverse)
+            stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
             self._trainers[wanted] = Trainer(
                 found,
-                self._compile(found.forward, self.program.reverse),
-                self._compile(found.backward, not self.program.reverse),
+                *(compile_plan(plan, self.backend) for plan in plans),
                 compile_shared(found.shared),
+                any(stage.form != STEPS for stage in stages),
             )
         return self._trainers[wanted]
 
@@ -109,14 +115,8 @@ class Runner:
         trainer = self._trainer(needs)
         values = self.prepared(inputs, params)
         start = self.start(inputs, states, values)
-        run = self._block_run(trainer, inputs, start, values)
-        if run is not None:
-            parts = run.run()
-            return own([t for part in parts for t in part], [*inputs, *states, *params])
-        outputs, finals, _ = trainer.forward(tuple(inputs), start, self.shared(values))
-        visible = outputs[: len(self.program.outputs)]
-        kept = [outputs[position] for position in trainer.derivative.kept_results]
-        return self._own([*visible, *finals, *kept], [*inputs, *states, *params])
+        parts = self._block_run(trainer, inputs, start, values).run()
+        return self._own([t for part in parts for t in part], [*inputs, *states, *params])
 
     def _own(self, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:
         """The results of a plan, sharing memory with nothing."""
@@ -134,12 +134,12 @@ class Runner:
         inputs: Tensors,
         start: tuple[Tensor, ...],
         values: dict[str, Tensor],
-    ) -> BlockRun | None:
-        plan = memory_plan(self.program, trainer.derivative, inputs)
-        if plan is None:
-            return None
+    ) -> BlockRun:
         shared, found = self.shared(values), trainer.derivative
-        return BlockRun(self.program, found, plan, trainer.forward, inputs, start, shared)
+        exact = makes_fresh_memory(self.backend, inputs[0])
+        # Blocks would take from other forms what they are for: to see the whole sequence.
+        plan = memory_plan(self.program, found, inputs, whole=trainer.formed and not exact)
+        return BlockRun(self.program, found, plan, trainer.forward, inputs, start, shared, exact)
 
     def prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
         """Parameters and all that depends on them alone, by name."""
@@ -204,11 +204,7 @@ class Runner:
         ]
         back = partial(self._back, trainer, values)
         run = self._block_run(trainer, inputs, start, values)
-        if run is None:
-            found_gradients = back(inputs, start, kept, cotangents[:count], carried)
-        else:
-            found_gradients = run.back(kept, cotangents[:count], carried, back)
-        d_inputs, d_states, d_params = found_gradients
+        d_inputs, d_states, d_params = run.back(kept, cotangents[:count], carried, back)
         found = trainer.derivative
         by_input = dict(zip(found.output_gradients, d_inputs, strict=True))
         by_state = {f"d.{n}": d for n, d in zip(self.program.states, d_states, strict=True)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +17,7 @@ from rnndsl.backends.torch import LayerInputError, LayerOptionError
 from rnndsl.backends.torch.blocks import BlockRun
 from rnndsl.backends.torch.program import make_program, parse_program
 from rnndsl.cell import Cell
+from rnndsl.compiler import memory
 from tests.backends.torch_graphs import lstm
 from tests.cells.random_cells import random_cell
 
@@ -41,12 +42,22 @@ cell Window(D, H):
 Maker = Callable[[int | str | None], Any]
 
 
-def maker(cell: str | Cell, **options: Any) -> Maker:
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Blocks of 16 steps, as of a large layer; small ones have longer blocks."""
+    monkeypatch.setattr(memory, "_SMALL", 0)
+    memory.plan_memory.cache_clear()
+    yield
+    memory.plan_memory.cache_clear()
+
+
+def maker(cell: str | Cell, backend: str = "torch", form: str = "steps", **options: Any) -> Maker:
     """Layers that differ in their budget alone."""
 
     def make(budget: int | str | None) -> Any:
         torch.manual_seed(0)
-        return rnndsl.layer(cell, 3, 4, dtype=torch.float64, memory_budget=budget, **options)
+        given = {"backend": backend, "form": form, "memory_budget": budget, **options}
+        return rnndsl.layer(cell, 3, 4, dtype=torch.float64, **given)
 
     return make
 
@@ -82,11 +93,10 @@ def least_budget(make: Maker, steps: int, **call: Any) -> int:
 def assert_equal_under_all_budgets(make: Maker, steps: int, **call: Any) -> None:
     expected = gradients(make(UNLIMITED), steps, **call)
     least = least_budget(make, steps, **call)
-    for budget in (least, least + 200, 2 * least, 3 * least, 5 * least):
+    for budget in (None, least, least + 200, 2 * least, 3 * least, 5 * least):
         found = gradients(make(budget), steps, **call)
         for one, other in zip(expected, found, strict=True):
             assert torch.equal(one, other), budget
-    torch.testing.assert_close(gradients(make(None), steps, **call), expected)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +114,9 @@ def test_gradients_of_random_cells_are_equal_under_all_budgets(seed: int) -> Non
 
 @pytest.mark.parametrize("cell", ["lstm", WINDOW])
 def test_lengths_restarts_taps_layers_and_directions_are_kept(cell: str | Cell) -> None:
-    options = {"num_layers": 2, "bidirectional": True} if isinstance(cell, str) else {}
+    options: dict[str, Any] = (
+        {"num_layers": 2, "bidirectional": True} if isinstance(cell, str) else {}
+    )
     torch.manual_seed(2)
     call = {
         "lengths": [83, 41],
@@ -126,10 +138,41 @@ def test_given_states_get_equal_gradients() -> None:
 
 
 @needs_tvm
-@pytest.mark.parametrize("cell", ["lstm", WINDOW])
+@pytest.mark.parametrize("cell", ["lstm", "mingru", WINDOW])
 def test_gradients_are_equal_on_plans_that_tvm_compiles(cell: str | Cell) -> None:
-    make = maker(cell, backend="tvm")
+    make = maker(cell, backend="auto")
     assert_equal_under_all_budgets(make, 60, lengths=[60, 33])
+
+
+@pytest.mark.parametrize("cell", ["mlstm", "mingru"])
+def test_other_forms_of_a_recurrence_agree_up_to_rounding(cell: str) -> None:
+    make = maker(cell, form="chunked")
+    expected = gradients(make(None), 100)
+    torch.testing.assert_close(gradients(make(UNLIMITED), 100), expected)
+    torch.testing.assert_close(gradients(make(least_budget(make, 100)), 100), expected)
+
+
+def test_dropout_between_layers_is_drawn_once() -> None:
+    make = maker("lstm", num_layers=2, dropout=0.5)
+    least = least_budget(make, 50)
+    found = [gradients(make(budget), 50) for budget in (None, least, 2 * least)]
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
+def test_states_that_are_carried_from_chunk_to_chunk_carry_equal_gradients(backend: str) -> None:
+    found = []
+    for budget in (None, 6000):
+        layer = maker("lstm", backend=backend)(budget)
+        torch.manual_seed(1)
+        state, results = None, []
+        for _ in range(3):
+            y, state = layer(torch.randn(40, 2, 3, dtype=torch.float64), state)
+            results.append(y)
+        torch.cat(results).sin().sum().backward()  # type: ignore[no-untyped-call]
+        found.append([p.grad for p in layer.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
 def test_a_cell_that_saves_nothing_meets_any_budget() -> None:
@@ -221,7 +264,7 @@ def test_what_the_backward_pass_holds_is_within_the_budget(
     budget = int(share * least_budget(make, 200))
     layer = make(budget)
     meter = Meter(monkeypatch)
-    y, _ = layer(torch.randn(200, 2, 3, dtype=torch.float64, requires_grad=True))
+    y = layer(torch.randn(200, 2, 3, dtype=torch.float64, requires_grad=True))[0]
     assert meter.alive <= budget, "between the two passes, final states aside"
     runs, meter.peak = meter.runs, meter.alive
     y.sum().backward()
@@ -263,3 +306,11 @@ def test_compiled_and_exported_models_keep_their_budget() -> None:
     torch.testing.assert_close(exported.module()(x)[0], layer(x)[0])
     budget = layer.options.memory_budget
     assert f"memory {budget}" in str(exported.graph)
+
+
+def test_a_module_of_torch_can_be_given_a_budget() -> None:
+    theirs = torch.nn.LSTM(3, 4, dtype=torch.float64)
+    whole, bounded = rnndsl.from_torch(theirs), rnndsl.from_torch(theirs, memory_budget=6000)
+    found = [gradients(layer, 50) for layer in (whole, bounded)]
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert bounded.options.memory_budget == 6000

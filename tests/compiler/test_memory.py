@@ -95,8 +95,8 @@ def test_no_plan_runs_fewer_blocks_again(
     costs: Costs, count: int, block: int, share: float
 ) -> None:
     steps = count * block
-    whole = steps * costs.step + (count - 1) * costs.state
-    budget = int(share * whole)
+    whole = steps * costs.step  # streams, which hold the states
+    budget = int(share * (whole + (count - 1) * costs.state))
     expected = fewest_reruns(count, costs.block(block), costs.state, budget)
     try:
         plan = plan_memory(costs, steps, budget, block)
@@ -129,10 +129,21 @@ def test_one_level_repeats_every_block_at_most_once_with_the_root_of_the_steps()
 
 @pytest.mark.parametrize("steps", [1, 15, 16, 17, 1000, 65_536, 10**6])
 def test_blocks_are_about_the_root_of_the_length(steps: int) -> None:
-    block = block_steps(steps)
+    block = block_steps(steps, 1 << 22)
     assert block % 16 == 0
     assert -(-steps // block) <= 256
     assert block <= max(16, steps**0.5 + 16, steps / 256 + 16)
+
+
+@pytest.mark.parametrize(("saved", "block"), [(0, 64), (1000, 64), (100_000, 48), (10**7, 32)])
+def test_blocks_that_save_little_are_longer(saved: int, block: int) -> None:
+    assert block_steps(1000, saved) == block
+
+
+def test_without_a_budget_everything_is_held() -> None:
+    plan = plan_memory(Costs(2, 5), 1000, None)
+    assert (plan.kind, plan.peak, plan.boundaries, plan.moves) == ("none", 2000, (), ())
+    assert plan.block == plan_memory(Costs(2, 5), 1000, 300).block
 
 
 def test_one_block_is_held_whatever_its_states_take() -> None:
