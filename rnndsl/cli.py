@@ -45,6 +45,7 @@ COMMANDS = (
     Command("generate", "sample text from a trained model", "rnndsl.training.generate_command"),
     Command("bench", "measure a cell beside its peers", "rnndsl.bench.command"),
     Command("search", "search a space of cells", "rnndsl.search.command"),
+    Command("report", "write a page about a search", "rnndsl.search.report.command"),
 )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 import optuna
@@ -15,6 +12,7 @@ import rnndsl
 from rnndsl.search.record import Outcome
 
 ARTIFACTS = "artifacts"  # the folder, in that of the study
+_NOTE_PART = 2045  # characters: what the dashboard allows
 
 
 def attach(
@@ -31,7 +29,7 @@ def attach(
     store_folder.mkdir(exist_ok=True)
     store = FileSystemArtifactStore(store_folder)
     cell = rnndsl.parse(text)
-    files = {f"{cell.name}.rnn": text, f"{cell.name}.svg": _on_paper(drawing(cell, theme="light"))}
+    files = {f"{cell.name}.rnn": text, f"{cell.name}.svg": drawing(cell, theme="light")}
     with tempfile.TemporaryDirectory() as place:
         for name, content in files.items():
             path = Path(place) / name
@@ -44,14 +42,7 @@ def attach(
                 storage=study._storage,
                 mimetype=mimetype,
             )
-    _note(trial, _note_text(text, outcome))
-
-
-def _on_paper(svg: str) -> str:
-    """A drawing on a white ground: the dashboard may show it on a dark one."""
-    return re.sub(
-        r"(<svg[^>]*>)", r'\1<rect width="100%" height="100%" fill="white"/>', svg, count=1
-    )
+    _note(study, trial, _note_text(text, outcome))
 
 
 def _note_text(text: str, outcome: Outcome) -> str:
@@ -62,7 +53,15 @@ def _note_text(text: str, outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _note(trial: optuna.Trial, body: str) -> None:
-    """A note in Markdown, where optuna-dashboard is installed; its own function stores it."""
-    with suppress(ImportError):
-        import_module("optuna_dashboard").save_note(trial, body)
+def _note(study: optuna.Study, trial: optuna.Trial, body: str) -> None:
+    """A note in Markdown as optuna-dashboard keeps it: in parts, with a version.
+
+    It is written here, since importing the dashboard takes seconds, and it may be installed
+    only where the study is looked at.
+    """
+    storage, name = study._storage, f"dashboard:{trial._trial_id}:note"
+    for start in range(0, len(body), _NOTE_PART):
+        part = body[start : start + _NOTE_PART]
+        key = f"{name}_str:{start // _NOTE_PART}"
+        storage.set_study_system_attr(study._study_id, key, part)
+    storage.set_study_system_attr(study._study_id, f"{name}_ver", 1)

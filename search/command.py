@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import math
 import shlex
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.errors import OptunaMissing, SpaceMissing
-from rnndsl.search.options import add_arguments, check_budgets, command_line, train_settings
+from rnndsl.search.options import (
+    add_arguments,
+    check_budgets,
+    command_line,
+    read_knobs,
+    train_settings,
+)
 
 if TYPE_CHECKING:
     from rnndsl.search.objective import TrainObjective, TrainSettings
@@ -54,13 +60,17 @@ def _run(args: argparse.Namespace) -> int:
     from rnndsl.search.samplers import sampler
     from rnndsl.search.searchers.plain import load_start
     from rnndsl.search.study import SearchSettings
+    from rnndsl.search.workers import share_of_threads
 
     record = sampler(args.sampler)
-    space = load_start(args.space) if record.open_ended else load_space(args.space)
-    if args.show is not None:
-        _show(space, args.show, args.seed or 0)
+    knobs = read_knobs(args.knob)
+    edits = record.edits and not knobs
+    space = load_start(args.space) if edits else load_space(args.space, knobs)
+    if _look(space, args):
         return 0
     training = train_settings(args)
+    if args.workers > 1 and training.threads is None:
+        training = replace(training, threads=share_of_threads(args.workers))
     seconds, trials = args.seconds, args.trials
     settings = SearchSettings(
         space=space,
@@ -78,14 +88,30 @@ def _run(args: argparse.Namespace) -> int:
     return _search(settings, training)
 
 
+def _look(space: Space, args: argparse.Namespace) -> bool:
+    """Print what was asked of the space, if anything was."""
+    from rnndsl.search.looking import show, show_all, show_count
+
+    if args.show is not None:
+        show(space, args.show, args.seed or 0)
+    elif args.count is not None:
+        show_count(space, args.count, args.seed or 0)
+    elif args.enumerate:
+        show_all(space)
+    else:
+        return False
+    return True
+
+
 def _search(settings: SearchSettings, training: TrainSettings) -> int:
     from rnndsl.search.display import open_display, print_end
+    from rnndsl.search.looking import size_line
     from rnndsl.search.objective import TrainObjective
     from rnndsl.search.study import run_search
 
     _end_on_sigterm()
     objective = TrainObjective(training)
-    print(_size_line(settings.space))
+    print(size_line(settings.space))
     print(_training_line(objective, training))
     shown = f"{settings.workers} workers, " if settings.workers > 1 else ""
     print(f"study: {settings.place.shown}  ({shown}sampler {settings.sampler.name})", flush=True)
@@ -153,29 +179,3 @@ def _list_samplers() -> None:
 
     for name, record in SAMPLERS.items():
         print(f"{name:<12} {record.summary}")
-
-
-def _show(space: Space, count: int, seed: int) -> None:
-    import random
-
-    from rnndsl.search.counting import Counter
-    from rnndsl.search.fill import fill_derivation
-    from rnndsl.search.reading import candidate_text
-
-    print(_size_line(space))
-    for choice in space.choices:
-        if choice.name in space.roots:
-            print(f"  {choice.name}: {' | '.join(choice.labels)}")
-    counter, generator = Counter(space), random.Random(seed)
-    for _ in range(count):
-        derivation = counter.draw_by_size(generator)
-        print()
-        print(candidate_text(space, fill_derivation(space, derivation)), end="")
-
-
-def _size_line(space: Space) -> str:
-    from rnndsl.search.counting import Counter
-
-    total = Counter(space).total
-    shown = f"{total:,}" if total < 10**15 else f"about 10^{math.floor(math.log10(total))}"
-    return f"{space.name}: {len(space.choices)} choices, {shown} cells"

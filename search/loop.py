@@ -69,7 +69,8 @@ class Loop:
         self.work, self.objective = work, objective
         self.storage, self.study, self.listener = storage, storage.cells, listener
         self.searcher = self._searcher(work.sampler)
-        self.random = self._searcher(SAMPLERS["random"])
+        # Nothing is left open in a plain cell: only a searcher that edits goes on from it.
+        self.random = self._searcher(SAMPLERS["random"]) if work.space.roots else self.searcher
         self.cells = Counter(work.space).total
         self.without_news = 0  # proposals in a row that were no new cell
         self._ended_last = time.perf_counter()
@@ -81,6 +82,7 @@ class Loop:
         """Work until there is no more to do: why it ended, ``trials``, ``time`` or
         ``exhausted``.  Ctrl-C raises KeyboardInterrupt, with everything stored."""
         self._train_baseline()
+        self._ended_last = time.perf_counter()
         while True:
             redo_orphans(self.study)
             ended = self._ended(self.study.get_trials(deepcopy=False))
@@ -105,7 +107,7 @@ class Loop:
             return "exhausted"
         seen = {_key(r.choices.items()) for r in records if r.kind not in REDONE}
         seen |= {_key(choices_of(trial).items()) for trial in running}
-        open_ended = getattr(self.searcher, "open_ended", False)
+        open_ended = self.searcher.open_ended
         return "exhausted" if len(seen) >= self.cells and not open_ended else ""
 
     # ------------------------------------------------------------------------- one trial
@@ -162,9 +164,11 @@ class Loop:
             raise
         except Exception as error:  # noqa: BLE001 - one bad cell must not end the search
             outcome = failure(error)
+        judged = time.perf_counter()
         if outcome.kind in TRAINED:
             with suppress(Exception):  # a drawing that fails is no reason to lose a score
                 attach(self.study, trial, text, outcome, self.work.folder)
+            times["attach"] = round(time.perf_counter() - judged, 4)
         store(trial, with_times(outcome, times))
         searcher.tell(proposal, state or STATES[outcome.kind], outcome.value)
         self._ended_last = time.perf_counter()

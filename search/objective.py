@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rnndsl.search.trainers import Trainer
     from rnndsl.training import Corpus
 
+# Steps times tokens of a step times width from which on compiling by TVM takes less time than it
+# spares: measured on two cores, at width 64 some 600 steps of 32 streams of 64 tokens.
+_WORTH_A_KERNEL = 80_000_000
+
 # report(step, score) says whether to stop a run that looks worse than the others.
 Report = Callable[[int, float], bool]
 
@@ -71,6 +75,13 @@ class TrainSettings:
     seed: int = 0
     threads: int | None = None
     backend: str = "auto"
+
+    @property
+    def chosen_backend(self) -> str:
+        """What cells are trained with.  A kernel of TVM takes seconds to compile, and every
+        cell needs its own, so that it pays only where a cell is trained for long."""
+        work = self.steps * self.batch * self.bptt * self.hidden
+        return "torch" if self.backend == "auto" and work < _WORTH_A_KERNEL else self.backend
 
     @property
     def places(self) -> Rungs:
@@ -159,7 +170,7 @@ class TrainObjective:
             stop = report(step, loss)
             return not stop or step == settings.steps
 
-        facts: dict[str, Any] = {"width": width}
+        facts: dict[str, Any] = {"width": width, "threads": settings.threads}
         try:
             trained = self.trainer.train(cell, width, on_step, test)
         except TrainingDivergedError as error:

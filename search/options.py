@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnndsl.diagnostics import RnndslError
 from rnndsl.search.errors import BadBudget
+from rnndsl.search.errors_spaces import BadKnob
 
 if TYPE_CHECKING:
     from rnndsl.search.objective import TrainSettings
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SPACE",
         nargs="?",
         help="a .rnn file with a space (FILE.rnn:NAME for one of several), or the name of one "
-        "that ships: dag, free, gated, lstm_gates, tree",
+        "that ships: dag, enas, free, gated, hyper, lstm_gates, rnn_dsl, tree",
     )
     add = parser.add_argument
     add("--data", metavar="PATH", help="text file or folder (default: bundled)")
@@ -132,6 +133,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="print the size of the space and N cells drawn from it, and train none",
     )
+    add(
+        "--count",
+        type=int,
+        nargs="?",
+        const=200,
+        metavar="N",
+        help="print how many cells the space has, and how many of N drawn ones pass the checks",
+    )
+    add("--enumerate", action="store_true", help="print every cell of a small space, each once")
+    add(
+        "--knob",
+        action="append",
+        metavar="NAME=VALUE",
+        help="another value for a number or text in the header of the space; may be repeated",
+    )
     importing = parser.add_argument_group("cells of other searches")
     importing.add_argument(
         "--import",
@@ -159,12 +175,23 @@ def command_line(args: argparse.Namespace) -> str:
     defaults = argparse.ArgumentParser()
     add_arguments(defaults)
     words = ["rnndsl", "search", shlex.quote(args.space)]
+    words += [f"--knob {shlex.quote(knob)}" for knob in args.knob or ()]
     for name in (*_SEARCHING, *(name for name, _, _ in TRAINING)):
         value = getattr(args, name.replace("-", "_"), None)
         if value is not None and value != defaults.get_default(name.replace("-", "_")):
             text = hide_password(str(value)) if name == "storage" else str(value)
             words.append(f"--{name} {shlex.quote(text)}")
     return " ".join(words)
+
+
+def read_knobs(given: list[str] | None) -> dict[str, str]:
+    """Names and values of ``--knob NAME=VALUE``; RnndslError (E0642) for anything else."""
+    pairs = [knob.partition("=") for knob in given or ()]
+    for name, equals, _ in pairs:
+        if not equals:
+            advice = "write `--knob depth=2`, or `--knob ops='tanh +'`"
+            raise RnndslError(BadKnob(None, f"`--knob {name}` gives no value", advice))
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def train_settings(args: argparse.Namespace) -> TrainSettings:

@@ -117,8 +117,10 @@ class _Search:
         baseline = known_baseline(self.storage.baseline.get_trials(deepcopy=False))
         if baseline is not None:
             self.watcher.baseline(baseline)
+        found = None
         try:
             ended = self._alone() if self.settings.workers == 1 else self._together()
+            found = self._throughput()
             if ended != "interrupted" and self.settings.seeds:
                 train_seeds(self.storage, self.objective, self.settings.seeds, self.watcher)
         except KeyboardInterrupt:
@@ -130,10 +132,10 @@ class _Search:
             raise RnndslError(
                 NothingToTrain(None, self.settings.space.name, len(self.records()), last.reason)
             )
-        return SearchResult(ended, board, self._throughput())
+        return SearchResult(ended, board, found)
 
     def _throughput(self) -> Throughput | None:
-        """Of the trials that ended while this call ran."""
+        """Of the trials that ended since this call began, the baseline's time left out."""
         new = self.records()[self.finished_before :]
         return throughput(new, time.perf_counter() - self.began) if new else None
 
@@ -161,6 +163,8 @@ class _Search:
             baseline = known_baseline(self.storage.baseline.get_trials(deepcopy=False))
             if baseline is not None:
                 self.watcher.baseline(baseline)
+            if self.settings.workers == 1:
+                self.began = time.perf_counter()
             return
         record = record_of(self.study, trial)
         board = make_board(self.settings.folder, self.storage)

@@ -164,7 +164,7 @@ class TextTrainer:
             eval_tokens=s.eval_tokens,
             seed=s.seed,
             threads=s.threads,
-            backend=s.backend,
+            backend=s.chosen_backend,
         )
 
 
@@ -234,5 +234,5 @@ class TaskTrainer:
             eval_steps=s.places.places,
             seed=s.seed,
             threads=s.threads,
-            backend=s.backend,
+            backend=s.chosen_backend,
         )
