@@ -38,6 +38,7 @@ class Differentiated:
     forward: Graph
     backward: Graph
     saved: tuple[str, ...]
+    again: tuple[int, ...]  # nodes of ``forward`` that ``backward`` computes a second time
 
 
 def save_computed(forward: Graph, read: frozenset[int]) -> frozenset[int]:
@@ -87,7 +88,13 @@ def differentiate(
     names = dict(zip(kept, _saved_names(step, len(kept)), strict=True))
     backward = _with_saved_leaves(combined, {v + shift: name for v, name in names.items()})
     forward = _with_saved_results(step, names, backward)
-    return Differentiated(forward, backward, tuple(names.values()))
+    return Differentiated(forward, backward, tuple(names.values()), _again(step, wanted, kept))
+
+
+def _again(step: Graph, read: frozenset[int], kept: Collection[int]) -> tuple[int, ...]:
+    needed = needed_values(step, list(read), stop=frozenset(kept))
+    nodes = ((v, step.definition(v)) for v in needed if v not in kept)
+    return tuple(v for v, n in nodes if isinstance(n, Node) and n.op not in CONSTANT_OPS)
 
 
 def _saved_names(step: Graph, count: int) -> list[str]:

@@ -24,7 +24,7 @@ from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.separate import CONSTANT_OPS
 
 _FLOAT = 4  # bytes; what is weighed are ratios, which are the same for other types
-_EACH_STREAM = 64  # bytes: so that one wide stream is taken before its parts
+_EACH_STREAM = 1  # byte: so that one wide stream is taken before its parts
 _OPEN_SIZE = 240  # of dimensions without a size yet: divisible by most small numbers
 _MOST_UNDECIDED = 3  # states tried with and without their stream; further ones get it
 Vertex = tuple[str, int]  # "in" or "out" of a value; or one of these:
@@ -162,3 +162,39 @@ class _Problem:
         flops = OPS[node.op].flops(types, node.type, dict(node.attrs))
         moved = 0 if flops or node.op in _VIEWS else self._size(value)
         return self.preference.per_flop * flops + self.preference.per_moved * moved
+
+
+def is_view(graph: Graph, value: int) -> bool:
+    """Whether a value only names elements of another one."""
+    node = graph.definition(value)
+    return isinstance(node, Node) and node.op in _VIEWS
+
+
+def reason(step: Graph, value: int, is_saved: bool) -> str:
+    """Why a value of a bound step graph is saved, or else made again, with TIME."""
+    node = step.definition(value)
+    assert isinstance(node, Node)
+    problem = _Problem(step, frozenset(), TIME)
+    cost = problem._again(node, value)
+    if not is_saved:
+        return f"{node.op} costs less than its stream"
+    outputs = [r.name for r in step.results_of(ResultRole.OUTPUT) if r.value == value]
+    states = [r.name for r in step.results_of(ResultRole.STATE) if r.value == value]
+    if outputs:
+        return f"there anyway: it is the output {outputs[0]}"
+    if states:
+        return f"it is the state {states[0]}, which is read before each step"
+    if cost is None:
+        return "a product is not repeated" if node.op == "contract" else f"{node.op} is long"
+    if cost > problem.price(value):
+        return f"{node.op} costs more than its stream"
+    if is_view(step, value) and any(_is_product(step, v) for v in node.operands):
+        return "part of a product, which is not repeated"
+    return "one stream instead of those that it is made of"
+
+
+def _is_product(graph: Graph, value: int) -> bool:
+    node = graph.definition(value)
+    if isinstance(node, Node) and node.op in _VIEWS:
+        return _is_product(graph, node.operands[0])
+    return isinstance(node, Node) and node.op == "contract"

@@ -17,7 +17,6 @@ from rnndsl.commands.settings import parse_number
 from rnndsl.compiler.pipeline import PASSES, PIPELINES
 from rnndsl.compiler.text import parse_graph, print_graph
 from rnndsl.diagnostics import RnndslError
-from rnndsl.showing.plan_text import Cost, cost_of
 from rnndsl.showing.show import STAGES, drawing, show, stage_names
 
 GRAPHS = ("graph", "prepare", "step", "forward", "backward", *PASSES)
@@ -79,26 +78,6 @@ def test_a_space_shows_its_syntax_alone() -> None:
         show(space, "graph")
     with pytest.raises(RnndslError, match="is a space"):
         drawing(space)
-
-
-def test_the_plan_counts_parameters_operations_and_bytes() -> None:
-    text = show(load("elman"), "plan", sizes={"D": 3, "H": 5})
-    weights = 5 * 3 + 5 * 5
-    assert f"{weights + 5} parameters in 3 arrays" in text
-    # Two products, two sums and tanh (counted as ten operations) for each of five units.
-    assert f"{2 * weights + 2 * 5 + 10 * 5} flops" in text
-    assert "scan: one time step after the other" in text
-    assert "carries h [5]" in text
-    assert "first time step first" in text
-    assert "last time step first" in text
-
-
-def test_costs_are_those_of_one_example() -> None:
-    graph = parse_graph(
-        "graph g {\n  input x: batch[3]\n  param W: shared[5, 3]\n"
-        '  %2: batch[5] = contract(W, x) {spec="ij,j->i", sum_batch=false}\n  output y = %2\n}\n'
-    )
-    assert cost_of(graph, 2) == Cost(2 * 5 * 3, 4 * 5)
 
 
 # ---------------------------------------------------------------------- the command line

@@ -9,7 +9,7 @@ from rnndsl.backends.tvm.cutting import cut_lanes
 from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.outer_products import spread_products
 from rnndsl.backends.tvm.schedule import Schedule, schedule
-from rnndsl.compiler.plan import Plan
+from rnndsl.compiler.plan import Plan, StageKind
 from rnndsl.compiler.split import split
 
 _DEFAULT = Options()
@@ -34,6 +34,6 @@ def arrange(plan: Plan, options: Options = _DEFAULT) -> Arrangement:
     if graph is not plan.graph:
         plan = split(graph, plan.reverse)
     found = absorb(plan) if options.absorb else plan
-    before = {v for stage in plan.stages for v in stage.values if stage.states}
-    after = {v for stage in found.stages for v in stage.values if stage.states}
+    before = {v for s in plan.stages if s.kind is StageKind.SCAN for v in s.values}
+    after = {v for s in found.stages if s.kind is StageKind.SCAN for v in s.values}
     return Arrangement(found, schedule(found), frozenset(after - before))

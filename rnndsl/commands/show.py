@@ -29,6 +29,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_settings(parser)
     add_pass_options(parser, "backward")
+    for letter, option, usual in (("T", "--steps", 35), ("B", "--batch", 20)):
+        parser.add_argument(
+            option,
+            metavar=letter,
+            type=_positive,
+            default=usual,
+            help=f"of the plan's predicted times (default {usual})",
+        )
     parser.add_argument("--svg", metavar="FILE", type=Path, help="draw one time step into FILE")
     parser.add_argument(
         "--stages",
@@ -58,6 +66,18 @@ def run(args: argparse.Namespace) -> int:
     if args.at is not None or args.svg is None:
         passes = selection_of(args)
         usual = "graph" if passes is None and args.dump is None else "passes"
-        text = show(cell, args.at or usual, numbers, passes=passes, dump=args.dump)
+        at, setting = args.at or usual, None
+        if at == "plan":
+            from rnndsl.showing.machine import machine_rates
+            from rnndsl.showing.setting import Setting
+
+            setting = Setting(args.steps, args.batch, machine_rates())
+        text = show(cell, at, numbers, passes=passes, dump=args.dump, setting=setting)
         print(text, end="")
     return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rnndsl.cell import Cell
+from rnndsl.showing.setting import Setting
 from rnndsl.source import Span
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Case:
     numbers: Mapping[str, int | float]
     passes: Selection
     observers: Sequence[Observer] = ()
+    setting: Setting = field(default_factory=Setting)
 
     @cached_property
     def typed(self) -> TypedCell:
@@ -83,7 +85,9 @@ class Case:
     @cached_property
     def bound(self) -> Case:
         """The same cell with a size for every dimension: what a backend is given."""
-        return Case(self.cell, {**self.numbers, **self.sizes}, self.passes, self.observers)
+        return Case(
+            self.cell, {**self.numbers, **self.sizes}, self.passes, self.observers, self.setting
+        )
 
     def final(self, graph: Graph) -> Graph:
         """A forward graph after the passes that run when gradients are taken, or not wanted."""

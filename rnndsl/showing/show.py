@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from rnndsl.cell import Cell
 from rnndsl.diagnostics import RnndslError, did_you_mean
 from rnndsl.errors_show import SpaceHasNoStage, ToolNotInstalled, UnknownStage
 from rnndsl.showing.case import Case
+from rnndsl.showing.setting import Setting
 
 if TYPE_CHECKING:
     from rnndsl.compiler.ir import Graph
@@ -45,13 +47,15 @@ def show(
     sizes: Mapping[str, int] | None = None,
     passes: Selection | None = None,
     dump: Path | None = None,
+    setting: Setting | None = None,
 ) -> str:
     """A cell at one stage of compilation, as text that ends in a line break.
 
     ``at`` is one of :func:`stage_names`; for a pass it is the graph after it has run.
     ``numbers`` replace the cell's defaults; ``sizes`` fix dimensions.  Where a stage needs
     sizes, those not given are 64.  ``passes`` run instead of the usual ones; into the folder
-    ``dump`` the graph is written after each of them.  RnndslError for an unknown stage, for
+    ``dump`` the graph is written after each of them.  ``setting`` is what a plan's times are
+    predicted for; by default T = 35, B = 20 on a usual machine.  RnndslError for an unknown stage, for
     mistakes in the cell, and for a backend that is not installed.
     """
     if at not in stage_names():
@@ -59,7 +63,7 @@ def show(
         raise RnndslError(UnknownStage(None, at, ", ".join(stage_names()), close))
     if cell.is_space and at not in ("source", "syntax"):
         raise RnndslError(SpaceHasNoStage(None, cell.name))
-    case = _case(cell, numbers, sizes, passes, dump)
+    case = _case(cell, numbers, sizes, passes, dump, setting)
     if dump is not None:
         _passes(case)
     return _SHOWN[at](case) if at in _SHOWN else case.after_pass(at)
@@ -71,12 +75,14 @@ def _case(
     sizes: Mapping[str, int] | None,
     passes: Selection | None = None,
     dump: Path | None = None,
+    setting: Setting | None = None,
 ) -> Case:
     from rnndsl.compiler.pipeline import dumping
     from rnndsl.compiler.selection import Selection
 
     observers = () if dump is None else (dumping(dump),)
-    return Case(cell, {**(numbers or {}), **(sizes or {})}, passes or Selection(), observers)
+    chosen = {**(numbers or {}), **(sizes or {})}
+    return Case(cell, chosen, passes or Selection(), observers, setting or Setting())
 
 
 def drawing(
@@ -129,16 +135,22 @@ def _passes(case: Case) -> str:
 
 
 def _plan(case: Case) -> str:
-    from rnndsl.showing.plan_text import parameters_text, plan_text
+    from rnndsl.showing.plan_page import plan_page, predicted, saved_text, setting_text
 
-    shapes = [(spec.name, spec.shape) for spec in case.lowered.params]
-    saved = len(case.differentiated.saved)
+    setting, bound = case.setting, case.bound
+    counts = [prod(int(d.bind(case.sizes)) for d in spec.shape) for spec in case.lowered.params]
+    found = bound.differentiated
+    sizes = ", ".join(f"{n} = {s}" for n, s in {**case.numbers, **case.sizes}.items())
+    alone = predicted(bound.forward_plan(False), setting)
     return (
-        f"{case.note_on_sizes()}{case.cell.name}: {parameters_text(shapes, case.sizes)}; "
-        f"{saved} values saved for the backward pass\n"
-        "# behind each value: flops and bytes of the result, per example and time step\n\n"
-        f"{plan_text('forward', case.forward_plan(True), case.sizes, case.location)}\n"
-        f"{plan_text('backward', case.backward_plan(), case.sizes, case.location)}"
+        f"{case.cell.name}{' at ' + sizes if sizes else ''}; "
+        f"T = {setting.steps}, B = {setting.batch}, float32\n"
+        f"{sum(counts):,} parameters in {len(counts)} arrays; "
+        f"inference, which saves nothing: predicted {1e3 * alone:.2f} ms\n"
+        f"{setting_text(setting)}\n\n"
+        f"{saved_text(bound.program.step, found.forward, found.again, setting)}\n"
+        f"{plan_page('forward', bound.forward_plan(True), setting, case.location)}\n"
+        f"{plan_page('backward', bound.backward_plan(), setting, case.location)}"
     )
 
 
