@@ -80,6 +80,11 @@ class OptunaSearcher:
         with _others(study, self._running(running)):
             for attempt in range(0 if self._news.exhausted else _ATTEMPTS):
                 seed = derived_seed(self._seed, turn if not attempt else f"{turn} {attempt}")
+                if self._keeps:
+                    # NSGA-II gives the first child of a generation its parents in another order
+                    # than the later ones; which is the first must not matter.
+                    study.sampler = self._make_sampler(seed)
+                    self._draw(study)
                 study.sampler = self._make_sampler(seed)
                 derivation, notes = self._draw(study)
                 if self._news.is_new(derivation, running):

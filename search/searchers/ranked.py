@@ -110,20 +110,23 @@ class RankedSearcher:
 
     def _judge(self, cells: Sequence[Features]) -> list[float]:
         """What is expected of each cell, lower is better."""
-        if sum(is_scored(trial) for trial in self._told) < max(2, self._warmup):
-            return [-cell.get(UNTRAINED, 0.0) for cell in cells]
         if self._ranking is None:
             self._ranking = self._fit()
+        if self._ranking is None:
+            return [-cell.get(UNTRAINED, 0.0) for cell in cells]
         means, spreads = self._ranking.predict(cells)
         return [float(value) for value in means - _SPREAD * spreads]
 
-    def _fit(self) -> Ranking:
+    def _fit(self) -> Ranking | None:
+        """The model of all different cells; None while too few of them have scores."""
         known: dict[str, tuple[Judged, Features]] = {}
         for trial in self._told:
             described = self._describe(trial.text)
             if described is not None:
                 known.setdefault(described[0], (trial, described[1]))
         trials = [trial for trial, _ in known.values()]
+        if sum(map(is_scored, trials)) < max(2, self._warmup):
+            return None
         cells = [features for _, features in known.values()]
         return fit_ranking(cells, places(trials), derived_seed(self._seed, len(self._told)))
 
@@ -147,7 +150,12 @@ def _signed(proposal: Proposal, notes: Mapping[str, Any]) -> Proposal:
 
 
 def cell_features(candidate: Candidate) -> Features:
-    """Features of a cell's structure, and of what it does with random parameters."""
-    from rnndsl.search.features import behaviour_features, structural_features
+    """Features of a cell's structure, and of what it does with random parameters.
 
-    return {**structural_features(candidate.graph), **behaviour_features(candidate.cell)}
+    The probe is smaller than usual: a question describes dozens of cells.
+    """
+    from rnndsl.search.features import Probe, behaviour_features, structural_features
+
+    probe = Probe(hidden_size=16, batch=24, steps=40, jacobian_steps=10, vocabulary=1000)
+    conduct = behaviour_features(candidate.lowered, probe=probe)
+    return {**structural_features(candidate.graph), **conduct}

@@ -2,9 +2,10 @@
 
 Half of it are extremely randomised trees, half a Gaussian process; both learn normal scores of
 the places of the trials among each other, so that only the order counts and failures may take
-part as the worst.  Of ridge regression, a Gaussian process, trees and their sums this one had
-the best or nearly the best rank correlation on held-out cells at 25 to 500 known ones, on the
-published table of NAS-Bench-NLP with features of structure alone.
+part as the worst.  On the 1,105 cells of NAS-Bench-NLP that have results, with features of
+structure and of conduct at the start, its rank correlation on cells of classes not seen was
+.58, .72, .78, .81 and .84 from 25, 50, 100, 200 and 500 trained cells.  The trees alone reach
+.55, .70, .78, .81 and .85, the process .55, .69, .75, .78 and .81, ridge regression less.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ class RlSearcher:
         update: str = "reinforce",
         cell: str = "lstm",
         hidden: int = 32,
-        batch: int = 5,
-        lr: float = 0.01,
+        batch: int = 4,
+        lr: float = 0.03,
         entropy: float = 0.01,
         reward: str = "rank",
     ) -> None:
