@@ -49,7 +49,7 @@ def chart(
     heights = [*ys, *(height for height, _ in levels)]
     if not xs or not heights:
         return '<p class="quiet">nothing to draw yet</p>'
-    top = _robust_top(heights) if robust else max(heights)
+    top = max([_robust_top(heights), *(h for h, _ in levels)]) if robust else max(heights)
     across = _Scale(min(xs), max(xs), _LEFT, WIDTH - _RIGHT, x)
     up = _Scale(min(heights), top, HEIGHT - _BOTTOM, _TOP, y)
     parts = [*_grid(across, up, x, y)]

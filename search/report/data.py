@@ -19,6 +19,7 @@ from rnndsl.search.throughput import Throughput, throughput
 
 # Importance is guessed from no fewer trials.
 _ENOUGH = 8
+_TELLING = 4  # holes whose options are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def read_report(place: Place) -> StudyReport:
         front=pareto_front(records),
         repeats=repeats(storage.seeds),
         importance=importance,
-        options={name: option_scores(records, name) for name in list(importance)[:6]},
+        options={name: option_scores(records, name) for name in list(importance)[:_TELLING]},
         throughput=throughput(records, seconds),
         began=min(starts, default=None),
         ended=max(ends, default=None),

@@ -219,10 +219,10 @@ def importance(report: StudyReport) -> str:
         rows = "".join(
             f'<tr><td><code>{escape(option.label)}</code></td><td class="number">{option.median:.3f}'
             f'</td><td class="number">{option.count}</td></tr>'
-            for option in options[:6]
+            for option in options[:5]
         )
         tables.append(
-            f'<table><thead><tr><th>{escape(name)}</th><th class="number">median</th>'
+            f'<table class="options"><thead><tr><th>{escape(name)}</th><th class="number">median</th>'
             f'<th class="number">cells</th></tr></thead><tbody>{rows}</tbody></table>'
         )
     return (
@@ -248,7 +248,8 @@ def _cell(report: StudyReport, record: TrialRecord) -> str:
     from rnndsl.showing.show import drawing
 
     scores = ", ".join(
-        f"{_figure(score)} {unit}" for score, unit in zip(record.scores, report.board.units, strict=True)
+        f"{_figure(score)} {unit}"
+        for score, unit in zip(record.scores, report.board.units, strict=True)
     )
     text = f"<pre>{escape(record.text.rstrip())}</pre>"
     try:

@@ -79,6 +79,9 @@ circle.base {{ fill: var(--warm) }}
 .bar-fill {{ display: block; height: 10px; background: var(--accent); border-radius: 5px;
   min-width: 2px }}
 .bar-text {{ color: var(--quiet); text-align: right; font-variant-numeric: tabular-nums }}
+.options {{ table-layout: fixed; margin-bottom: 12px }}
+.options th:not(:first-child) {{ width: 76px }}
+.options td:first-child {{ overflow-wrap: anywhere }}
 .cell {{ display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 20px }}
 .cell > * {{ min-width: 0 }}
 @media (max-width: 820px) {{ .cell {{ grid-template-columns: minmax(0, 1fr) }} }}

@@ -13,7 +13,9 @@ from rnndsl.search.attachments import ARTIFACTS
 from rnndsl.search.storage import Place, load_storage
 from tests.search.stub import SPACE, search
 
-LONG = SPACE.replace("    h' =", "".join(f"    a{k} = tanh(x)\n" for k in range(120)) + "    h' =")
+CHAIN = "".join(f"    a{k + 1} = tanh(a{k})\n" for k in range(120))
+LONG = SPACE.replace("u = ?act", "a0 = ?act").replace("    h' =", CHAIN + "    h' =")
+LONG = LONG.replace("(1 - g) * u", "(1 - g) * a120")
 
 
 def attached(folder: Path, number: int) -> dict[str, str]:

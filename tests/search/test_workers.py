@@ -31,13 +31,17 @@ from tests.search.stub import Quiet
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def start(place: Place, workers: int, trials: int, gate: Path) -> Any:
-    """A search in a process of its own; its trials wait until there is a file ``gate``."""
+def start(place: Place, workers: int, trials: int, gate: Path, group: bool = False) -> Any:
+    """A search in a process of its own; its trials wait until there is a file ``gate``.
+
+    ``group``: it leads a group of processes, which can be killed together.
+    """
     words = [str(place.folder), place.url or "", str(workers), str(trials), str(gate)]
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "tests.search.crew", *words],
         cwd=ROOT,
         env={"OMP_NUM_THREADS": "1", "PATH": os.environ["PATH"]},
+        start_new_session=group,
     )
 
 
