@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from math import prod
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -20,7 +22,14 @@ Tensors = tuple[Tensor, ...]
 # Scratch memory kept between calls, for each kernel: one per thread that calls at a time.
 _MOST_SPARE_BYTES = 1 << 26
 _MOST_SPARES = 4
-_DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+# Types of tensors by their names for kernels.
+DTYPES = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+}
+_compiling = Lock()
 
 
 def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tensors, ...]]:
@@ -43,15 +52,18 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
             raise LayerInputError(
                 catalogue.WrongDevice(None, "a stream for TVM", "cpu", str(like.device))
             )
-        if like.dtype not in _DTYPES:
-            expected = "float32 or float64"
+        if like.dtype not in DTYPES:
+            expected = "float32, float64, bfloat16 or float16"
             raise LayerInputError(
                 catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
             )
         if like.dtype not in kernels:
-            kernels[like.dtype] = _caller(*compile_worker(slim, _DTYPES[like.dtype]), params)
-        made, finals, totals = kernels[like.dtype](xs, starts, weights)
-        return tuple([made[place] for place in places]), finals, totals
+            with _compiling:  # threads that call a layer for the first time wait for one of them
+                if like.dtype not in kernels:
+                    made = compile_worker(slim, DTYPES[like.dtype])
+                    kernels[like.dtype] = _caller(*made, params)
+        found, finals, totals = kernels[like.dtype](xs, starts, weights)
+        return tuple([found[place] for place in places]), finals, totals
 
     return run
 
@@ -74,6 +86,7 @@ def _caller(
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
+    work_dtype = torch.float64 if signature.dtype == "float64" else torch.float32
     # For each array what comes before its own axes ([T, B], [B] or nothing), and their size.
     sizes = [
         *((0, prod(stream.shape)) for stream in signature.inputs),
@@ -84,10 +97,11 @@ def _caller(
     spare: list[Tensor] = []
 
     def scratch(like: Tensor, elements: int) -> Tensor:
-        found = spare.pop() if spare else None
-        if found is not None and found.numel() >= elements:
-            return found
-        return like.new_empty((elements,))
+        with suppress(IndexError):  # another thread may have taken the last
+            found = spare.pop()
+            if found.numel() >= elements:
+                return found
+        return like.new_empty((elements,), dtype=work_dtype)
 
     def call(xs: Tensors, starts: Tensors, given: Tensors) -> tuple[Tensors, ...]:
         like = xs[0]

@@ -17,13 +17,13 @@ from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.passing import Passing
 from rnndsl.backends.tvm.schedule import Schedule, Storage
 from rnndsl.backends.tvm.signature import (
-    ITEM_BYTES,
     Packing,
     Shape,
     Signature,
     Stream,
     Weight,
     Workspace,
+    computed_in,
 )
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
@@ -69,12 +69,13 @@ class Values:
         options: Options,
         symbol: str,
     ) -> None:
-        self.graph, self.schedule, self.dtype, self.options = graph, schedule, dtype, options
+        self.graph, self.schedule, self.options = graph, schedule, options
+        # Arrays of 16 bits are widened when they are read.
+        self.dtype, self.stored = computed_in(dtype), dtype
         self._passing = Passing(options.passing, dtype)
         self.team = Team(options.shared)
         self.outline = Outline(f"{symbol}_part")
-        self.itemsize = ITEM_BYTES[dtype]
-        self.width = options.machine.width(dtype)
+        self.width = options.machine.width(self.dtype)
         self.steps, self.batch = tir.length("steps"), tir.length("batch")
         self.rows = self.steps * self.batch
         self.declarations: list[Stmt] = []
@@ -109,7 +110,7 @@ class Values:
         self._output_rows = {a.stream.name: self._as_rows(a) for a in self._outputs}
         self._state_buffers = {a.stream.name: a.buffer for a in self._states}
         self._elements = tir.length("elements")
-        self._workspace = self._passing.buffer("workspace", (self._elements,))
+        self._workspace = self._passing.buffer("workspace", (self._elements,), self.dtype)
 
     def _argument(
         self, name: str, shape: Shape, lead: tuple[Expr, ...], suffix: str = ""
@@ -127,7 +128,7 @@ class Values:
         )
 
     def _view(self, base: Buffer, name: str, shape: tuple[Extent, ...], offset: Expr) -> Buffer:
-        buffer, declared = tir.view_of(base, name, shape, self.dtype, self.itemsize, offset)
+        buffer, declared = tir.view_of(base, name, shape, offset)
         self.declarations.append(declared)
         return buffer
 
@@ -195,7 +196,7 @@ class Values:
         """How the kernel is called, once every weight has been asked for."""
         return Signature(
             symbol,
-            self.dtype,
+            self.stored,
             tuple(a.stream for a in self._inputs),
             tuple(weight for weight, _ in self._weights.values()),
             tuple(a.stream for a in self._states),
@@ -262,7 +263,7 @@ class Values:
         """The memory of a value in another part, and its declaration."""
         slot, per_part = self._layout.slots[value], self._layout.workspace.per_part
         offset = self._fixed + part * per_part + slot.offset
-        return tir.view_of(self._workspace, "theirs", slot.shape, self.dtype, self.itemsize, offset)
+        return tir.view_of(self._workspace, "theirs", slot.shape, offset)
 
     def is_apart(self, value: int) -> bool:
         """Whether each part has memory of its own for a shared value."""

@@ -15,8 +15,9 @@ from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.lower_names import WORKER
 from rnndsl.backends.tvm.options import Options, Passed
-from rnndsl.backends.tvm.signature import Signature
+from rnndsl.backends.tvm.signature import ITEM_BYTES, Signature
 from rnndsl.backends.tvm.toolchain import (
+    DTYPES,
     check_dtype,
     compile_kernels,
     has_linker,
@@ -54,7 +55,7 @@ def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native"
     Kernels for this machine are looked up on disk, and kept there, unless the user said no or
     there is no linker.  TVM's compiler is loaded only where there is something to compile.
     """
-    check_dtype(dtype)
+    check_dtype(dtype, ITEM_BYTES if choices.passing is Passed.TABLE else DTYPES)
     folder = cache_folder() if target == "native" else None
     store = None if folder is None else KernelStore(folder)
     key = ""

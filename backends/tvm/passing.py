@@ -5,6 +5,7 @@ from __future__ import annotations
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.half_floats import MEMORY
 from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import ITEM_BYTES
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
@@ -23,13 +24,14 @@ class Passing:
         self._kind, self._dtype = kind, dtype
         self._addresses: dict[Buffer, Expr] = {}
 
-    def buffer(self, name: str, shape: tuple[Extent, ...]) -> Buffer:
-        """An argument of a shape."""
-        itemsize = ITEM_BYTES[self._dtype]
+    def buffer(self, name: str, shape: tuple[Extent, ...], dtype: str = "") -> Buffer:
+        """An argument of a shape, of another type than usual if ``dtype`` says so."""
+        kind = dtype or self._dtype
+        memory, itemsize = MEMORY.get(kind, kind), ITEM_BYTES[kind]
         if self._kind is Passed.TENSORS:
-            return tir.argument(name, shape, self._dtype, itemsize)
+            return tir.argument(name, shape, memory, itemsize)
         address = tir.length(f"{name}_address")
-        buffer, declared = tir.at_address(address, name, shape, self._dtype, itemsize)
+        buffer, declared = tir.at_address(address, name, shape, memory, itemsize)
         self.declarations += declared
         self._addresses[buffer] = address
         return buffer

@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating]
 Shape = tuple[int, ...]
 
-ITEM_BYTES = {"float32": 4, "float64": 8}
+ITEM_BYTES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+
+
+def computed_in(dtype: str) -> str:
+    """The type of a kernel's arithmetic and workspace, where arrays are of type ``dtype``."""
+    return "float32" if ITEM_BYTES[dtype] < ITEM_BYTES["float32"] else dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,8 @@ class Signature:
 
     States are updated in place: they hold the initial values before and the final ones
     after.  ``totals`` are the shared results [*shape] (SUM and VALUE results of the graph).
-    All arrays are dense, of type ``dtype``, and aligned to their elements.  ``work`` is about
+    All arrays are dense, of type ``dtype``, and aligned to their elements; the workspace is
+    float32 where ``dtype`` has 16 bits.  ``work`` is about
     how many operations one step of one example takes.
     """
 

@@ -16,13 +16,13 @@ import tvm
 from tvm import ir, tirx
 from tvm.sym import Analyzer
 
-# TVM ships no types: these names say what an argument is meant to be.
-Expr = Any
-Stmt = Any
-Buffer = Any
-Extent = Any  # an int, or an expression for the lengths known only at run time
+from rnndsl.backends.tvm.half_floats import MEMORY, narrowed, widened
+from rnndsl.backends.tvm.tir_types import Buffer, Expr, Extent, Stmt
+
+__all__ = ["Buffer", "Expr", "Extent", "Stmt"]
 
 INDEX = "int64"
+_HALVES = frozenset(MEMORY.values())
 # TVM's name for arrays that it must not ask its runtime for, which it does from 1 KiB on:
 # a library that is loaded without that runtime would call what is not there.
 _ON_THE_STACK = "disable_lower_builtin"
@@ -187,7 +187,7 @@ class Elsewhere:
 
     def start(self) -> Expr:
         """The first element, for who calls the function."""
-        return load(self.buffer, [index(0)] * len(self.buffer.shape))
+        return tirx.BufferLoad(self.buffer, [index(0)] * len(self.buffer.shape))
 
 
 @dataclass(slots=True)
@@ -249,12 +249,19 @@ def _seen_from_here(buffer: Buffer) -> Buffer:
 
 def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
     """``buffer[indices] = value``"""
+    if _memory(buffer) in _HALVES:
+        value = narrowed(value, _memory(buffer))
     return tirx.BufferStore(_seen_from_here(buffer), value, list(indices))
 
 
 def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
-    """``buffer[indices]``"""
-    return tirx.BufferLoad(_seen_from_here(buffer), list(indices))
+    """``buffer[indices]``; as float32 where it has 16 bits."""
+    found = tirx.BufferLoad(_seen_from_here(buffer), list(indices))
+    return widened(found) if _memory(buffer) in _HALVES else found
+
+
+def _memory(buffer: Buffer) -> str:
+    return str(buffer.dtype)
 
 
 def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
@@ -299,16 +306,14 @@ def at_address(
     return buffer, [bound, tirx.DeclBuffer(buffer, data=pointer)]
 
 
-def view_of(
-    base: Buffer, name: str, shape: Sequence[Extent], dtype: str, itemsize: int, offset: Expr
-) -> tuple[Buffer, Stmt]:
+def view_of(base: Buffer, name: str, shape: Sequence[Extent], offset: Expr) -> tuple[Buffer, Stmt]:
     """Elements of ``base`` from ``offset`` on in another shape, and the declaration."""
     buffer = tirx.decl_buffer(
         tuple(index(s) if isinstance(s, int) else s for s in shape),
-        dtype,
+        base.dtype,
         name,
         data=base.data,
         elem_offset=offset,
-        data_alignment=itemsize,
+        data_alignment=base.data_alignment,
     )
     return buffer, tirx.DeclBuffer(buffer, data=base.data)

@@ -18,7 +18,7 @@ from rnndsl.backends.tvm.machine import Machine, machine_with
 from rnndsl.diagnostics import RnndslError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from rnndsl.backends.tvm.lower_kernel import Kernel
 
@@ -35,9 +35,9 @@ def require_tvm() -> Any:
     return tvm
 
 
-def check_dtype(dtype: str) -> None:
-    """RnndslError (E0507) unless kernels compute in ``dtype``."""
-    if dtype not in DTYPES:
+def check_dtype(dtype: str, known: Collection[str] = DTYPES) -> None:
+    """RnndslError (E0507) unless ``dtype`` is one of those known, by default for libraries."""
+    if dtype not in known:
         raise RnndslError(UnknownDtype(None, dtype))
 
 
