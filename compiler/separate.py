@@ -30,6 +30,32 @@ def separate(graph: Graph) -> Program:
     return Program(_prepare_graph(graph, names), _step_graph(graph, names))
 
 
+def join(program: Program) -> Graph:
+    """The inverse of :func:`separate`: one graph, with the results of both."""
+    builder = Builder()
+    made: dict[str, int] = {}  # parameters and derived parameters
+    names = {result.name for result in program.prepare.results}
+    leaves: dict[tuple[str, LeafRole], int] = {}
+    for leaf in (*program.prepare.leaves, *program.step.leaves):
+        is_made = leaf.role is LeafRole.PARAM and leaf.name in names
+        if not is_made and (leaf.name, leaf.role) not in leaves:
+            handle = builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
+            leaves[leaf.name, leaf.role] = handle
+    for graph in (program.prepare, program.step):
+        handles = {
+            value: leaves.get((leaf.name, leaf.role), made.get(leaf.name, -1))
+            for value, leaf in enumerate(graph.leaves)
+        }
+        for value, node in graph.node_values():
+            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+        for result in graph.results:
+            if graph is program.prepare:
+                made[result.name] = handles[result.value]
+            if graph is program.step or result.name.startswith("init."):
+                builder.result(result.name, result.role, handles[result.value])
+    return builder.finish(program.step.name)
+
+
 def _is_shared_node(graph: Graph, value: int) -> bool:
     found = graph.definition(value)
     return isinstance(found, Node) and not found.type.batched and not _is_sum(found)

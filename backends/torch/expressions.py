@@ -149,7 +149,8 @@ def _broadcast(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
 
 def _reshape(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
     (a,) = operands
-    return f"{a.text}.reshape{shape_text(a.lead, sizes(node.attr('shape')))}"
+    shape = shape_text(a.lead, sizes(node.attr("shape")))
+    return f"{a.text}.reshape{'(())' if shape == '()' else shape}"
 
 
 def _permuted(a: Operand, perm: tuple[int, ...]) -> str:

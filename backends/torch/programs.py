@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from functools import lru_cache
 
+from rnndsl.backends.torch.chunked import make_runner
 from rnndsl.backends.torch.program import SequenceProgram, parse_program
 from rnndsl.backends.torch.runner import Runner
 
@@ -54,7 +55,7 @@ def _keep(handle: str, program: SequenceProgram) -> Runner:
     twin = None
     if program.memory_budget is not None:
         twin = find_runner(register(replace(program, memory_budget=None)))
-    _runners[handle] = Runner(program, twin)
+    _runners[handle] = make_runner(program, twin)
     while len(_runners) > MOST_RUNNERS:
         _runners.popitem(last=False)
     return _runners[handle]

@@ -125,6 +125,13 @@ class _Writer:
     def constant(self, number: float) -> int:
         return self.builder.full(number, self.shape)
 
+    def is_zero(self, handle: int | None) -> bool:
+        """Whether a value of the builder is the constant 0."""
+        found = None if handle is None else self.builder.definition(handle)
+        while isinstance(found, Node) and found.op == "broadcast":
+            found = self.builder.definition(found.operands[0])
+        return isinstance(found, Node) and found.op == "full" and found.attr("value") == 0
+
     def op(self, op: str, left: int | None, right: int | None) -> int | None:
         """The op where both are there, else the one that is."""
         if left is None or right is None:
@@ -195,13 +202,17 @@ def _choice(w: _Writer, maps: list[_Map], node: Node) -> _Map:
     nothing = -_INFINITY if w.maximum else 0.0
 
     def chosen(left: int | None, right: int | None) -> int | None:
+        left, right = (None if w.is_zero(v) and not w.maximum else v for v in (left, right))
         if left is None and right is None:
             return None
         pair = [w.constant(nothing) if v is None else v for v in (left, right)]
         assert condition.addend is not None
         return w.builder.op("where", condition.addend, *pair)
 
-    return _Map(chosen(w.factor(yes), w.factor(no)), chosen(yes.addend, no.addend))
+    addend = chosen(yes.addend, no.addend)
+    pair = [w.constant(nothing) if v is None else v for v in (w.factor(yes), w.factor(no))]
+    assert condition.addend is not None
+    return _Map(w.builder.op("where", condition.addend, *pair), addend)
 
 
 def _same(w: _Writer, maps: list[_Map], node: Node) -> _Map:

@@ -264,3 +264,13 @@ def _inner_cell(rng: np.random.Generator, continuous: bool) -> str:
     writer.say(f"h' = lerp(h, tanh({writer.vector(1)}) * u, {writer.gate(1)})")
     writer.say("return h'")
     return "\n".join(("cell Inner(D, H):", *writer.lines))
+
+
+def streams(rng: np.random.Generator, count: int) -> tuple[list[str], list[str]]:
+    """Statements on the input ``x`` alone, and the names of vectors [H] that they make."""
+    writer = _Writer(rng, continuous=True)
+    made = []
+    for _ in range(count):
+        writer.vectors = [writer.let(f"tanh({writer.linear('H', ['x'])})")]
+        made.append(writer.let(f"tanh({writer.vector(2)})", "s"))
+    return [line.strip() for line in writer.lines], made
