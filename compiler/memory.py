@@ -19,7 +19,9 @@ from functools import lru_cache
 from rnndsl.compiler.memory_levels import cheapest_levels
 
 _SHORTEST = 16  # steps: a run of a block costs a few calls, whatever its length
-_SMALL, _LONGEST_SMALL = 1 << 22, 64  # bytes and steps: blocks that save little are longer
+# Blocks that save little are longer: up to so many steps, while they save fewer bytes than this,
+# and in long sequences, where memory is what counts, fewer than a quarter of it.
+_LONGEST_SMALL, _SMALL, _LONG = 64, 1 << 22, 512
 _MOST_BLOCKS = 256  # planning takes time cubic in the number of blocks
 
 
@@ -102,7 +104,8 @@ def block_steps(steps: int, saved: int) -> int:
     of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too.
     """
     wanted = max(math.isqrt(steps - 1) + 1, -(-steps // _MOST_BLOCKS))
-    wanted = max(wanted, min(_LONGEST_SMALL, _SMALL // max(saved, 1)))
+    small = _SMALL if steps < _LONG else _SMALL // 4
+    wanted = max(wanted, min(_LONGEST_SMALL, small // max(saved, 1)))
     return max(-(-wanted // _SHORTEST), 1) * _SHORTEST
 
 

@@ -89,19 +89,7 @@ def main() -> None:
 
 def describe(layer: Any, x: Tensor) -> str:
     """The plan's kind, how many of its blocks run again, and the bytes that it predicts."""
-    from rnndsl.backends.torch.calls import program_call
-    from rnndsl.backends.torch.memory import memory_plan
-    from rnndsl.backends.torch.programs import find_runner
-
-    direction = layer.first
-    handle, names = program_call(
-        direction.graph_text, False, direction.backend, direction.memory_budget, (), *[False] * 3
-    )
-    runner = find_runner(handle)
-    derivative = runner.derivative([True] * (1 + len(names)))
-    plan = memory_plan(runner.program, derivative, [x])
-    if plan is None:
-        return "whole sequence | |"
+    plan = layer.memory_plan(*x.shape[:2])
     return f"{plan.kind} | {plan.reruns} of {plan.blocks} | {plan.peak / MIB:.1f}"
 
 

@@ -12,11 +12,14 @@ from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch import operators
 from rnndsl.backends.torch.calls import base_graph, extended, program_call, variant
 from rnndsl.backends.torch.finite import first_nonfinite
+from rnndsl.backends.torch.memory import memory_plan
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
+from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered
+from rnndsl.compiler.memory import MemoryPlan
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.text import print_graph
 
@@ -76,6 +79,19 @@ class Direction(nn.Module):
             )
             for node in graph.nodes
         )
+
+    def memory_plan(self, steps: int, batch: int) -> MemoryPlan:
+        """How a sequence is trained: its blocks, what is held of them and what is run again."""
+        text, order, budget = self.graph_text, self.reverse, self.memory_budget
+        portable = False
+        handle, names = program_call(
+            text, order, self.backend, budget, (), False, False, portable, self.form
+        )
+        runner = find_runner(handle)
+        count = len(runner.program.inputs)
+        trained = [self.tensor(name).requires_grad for name in names]
+        like = self.like().new_empty((steps, batch), device="meta")
+        return memory_plan(runner.program, runner.derivative([True] * count + trained), [like])
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from torch's default generator."""

@@ -23,6 +23,7 @@ from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
 from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import LeafRole
+from rnndsl.compiler.memory import MemoryPlan
 from rnndsl.diagnostics import RnndslError, did_you_mean
 
 Sequences = Tensor | PackedSequence
@@ -282,6 +283,13 @@ class Layer(nn.Module):
     def flops_per_step(self) -> int:
         """Floating-point operations of one time step of one example, forward, all layers."""
         return sum(d.flops_per_step() for d in self.layers.values() if isinstance(d, Direction))
+
+    def memory_plan(self, steps: int, batch: int) -> MemoryPlan:
+        """How the lowest layer trains on a sequence [T, B, *shape] with lengths and restarts
+        left out: ``peak`` are the bytes of saved values that it holds at most, ``reruns`` of
+        ``blocks`` blocks are computed a second time.
+        """
+        return self.first.memory_plan(steps, batch)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from torch's default generator."""

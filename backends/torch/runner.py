@@ -91,12 +91,10 @@ class Runner:
             found, reverse = self.derivative(needs), self.program.reverse
             plans = self._plan(found.forward, reverse), self._plan(found.backward, not reverse)
             stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
-            self._trainers[wanted] = Trainer(
-                found,
-                *(compile_plan(plan, self.backend) for plan in plans),
-                compile_shared(found.shared),
-                any(stage.form != STEPS for stage in stages),
-            )
+            forward, backward = (compile_plan(plan, self.backend) for plan in plans)
+            formed = any(stage.form != STEPS for stage in stages)
+            shared = compile_shared(found.shared)
+            self._trainers[wanted] = Trainer(found, forward, backward, shared, formed)
         return self._trainers[wanted]
 
     # ----------------------------------------------------------------------------- forward

@@ -270,7 +270,8 @@ def test_what_the_backward_pass_holds_is_within_the_budget(
     y.sum().backward()
     assert meter.peak <= budget
     assert meter.runs > runs
-    assert meter.peak > budget / 4, "the meter sees what is held"
+    planned = layer.memory_plan(200, 2).peak
+    assert 0.95 * planned <= meter.peak <= planned <= budget
 
 
 # -------------------------------------------------------------------------- how it is given

@@ -135,9 +135,12 @@ def test_blocks_are_about_the_root_of_the_length(steps: int) -> None:
     assert block <= max(16, steps**0.5 + 16, steps / 256 + 16)
 
 
-@pytest.mark.parametrize(("saved", "block"), [(0, 64), (1000, 64), (100_000, 48), (10**7, 32)])
-def test_blocks_that_save_little_are_longer(saved: int, block: int) -> None:
-    assert block_steps(1000, saved) == block
+@pytest.mark.parametrize(
+    ("steps", "saved", "block"),
+    [(1000, 0, 64), (1000, 1000, 64), (1000, 10**5, 32), (100, 10**5, 48), (100, 10**7, 16)],
+)
+def test_blocks_that_save_little_are_longer(steps: int, saved: int, block: int) -> None:
+    assert block_steps(steps, saved) == block
 
 
 def test_without_a_budget_everything_is_held() -> None:
