@@ -15,13 +15,16 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.automatic import KERNEL_DTYPES
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import parse_program
 from rnndsl.backends.torch.runner import Runner
+from rnndsl.backends.torch.with_tvm import DTYPES
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.split import split
+
+# Kernels that take packed weights compute in these.
+PACKED_DTYPES = frozenset((torch.float32, torch.float64))
 
 
 class PlanStep:
@@ -53,20 +56,24 @@ class KernelStep:
     def __init__(
         self, runner: Runner, values: Mapping[str, Tensor], start: Sequence[Tensor], like: Tensor
     ) -> None:
-        _check(like)
+        if like.device.type != "cpu":
+            where = str(like.device)
+            raise LayerInputError(catalogue.WrongDevice(None, "a stream for TVM", "cpu", where))
         compiled = _kernel(runner.program.text, like.dtype)
         signature = compiled.signature
         batch = like.shape[1]
+        # Kernels compute numbers of 16 bits as float32, and take packed weights as such.
+        computed = torch.float64 if like.dtype == torch.float64 else torch.float32
         self._function = compiled.function
         self._packed = [
-            torch.from_numpy(w.pack(values[w.source].numpy(), signature.dtype)).clone()
+            torch.from_numpy(w.pack(values[w.source].to(computed).numpy(), signature.dtype)).clone()
             for w in signature.weights
         ]
         self._start = [fresh(state) for state in start]
         self.states = [fresh(state) for state in start]
         (output,) = signature.outputs
         self._shape, self._dtype = (batch, *output.shape), like.dtype
-        work = like.new_empty(signature.workspace.elements(1, batch))
+        work = like.new_empty(signature.workspace.elements(1, batch), dtype=computed)
         self._work = work
         self._before = tuple([t.data_ptr() for t in (*self._packed, *self.states)])
         self._after = (work.data_ptr(), 1, batch, work.numel())
@@ -83,16 +90,6 @@ class KernelStep:
         return y
 
 
-def _check(like: Tensor) -> None:
-    if like.device.type != "cpu":
-        where = str(like.device)
-        raise LayerInputError(catalogue.WrongDevice(None, "a stream for TVM", "cpu", where))
-    if like.dtype not in KERNEL_DTYPES:
-        expected = " or ".join(KERNEL_DTYPES.values())
-        found = str(like.dtype)
-        raise LayerInputError(catalogue.WrongDtype(None, "a stream for TVM", expected, found))
-
-
 @lru_cache(maxsize=64)
 def _kernel(text: str, dtype: torch.dtype) -> Any:
     """The kernel of a program that takes packed weights."""
@@ -100,4 +97,4 @@ def _kernel(text: str, dtype: torch.dtype) -> Any:
 
     program = parse_program(text)
     graph = run_pipeline(program.step, PIPELINES["final"])
-    return compile_direct(split(graph, program.reverse), KERNEL_DTYPES[dtype], packed_weights=True)
+    return compile_direct(split(graph, program.reverse), DTYPES[dtype], packed_weights=True)

@@ -179,7 +179,8 @@ class Values:
                 count += 1
                 name = f"{leaf.name}.{count}"
             weight = Weight(name, leaf.name, leaf.type.sizes, packing)
-            buffer = self._passing.buffer(plain(name), weight.shape)
+            kind = self.dtype if self.options.packed_weights else self.stored
+            buffer = self._passing.buffer(plain(name), weight.shape, kind)
             self._weights[key] = weight, buffer
         return self._weights[key][1]
 

@@ -55,7 +55,7 @@ def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native"
     Kernels for this machine are looked up on disk, and kept there, unless the user said no or
     there is no linker.  TVM's compiler is loaded only where there is something to compile.
     """
-    check_dtype(dtype, ITEM_BYTES if choices.passing is Passed.TABLE else DTYPES)
+    check_dtype(dtype, DTYPES if choices.passing is Passed.TENSORS else ITEM_BYTES)
     folder = cache_folder() if target == "native" else None
     store = None if folder is None else KernelStore(folder)
     key = ""

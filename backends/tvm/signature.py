@@ -73,7 +73,7 @@ class Weight:
 
     def pack(self, array: Array, dtype: str) -> Array:
         """The array to pass, from the parameter ``source``."""
-        typed = np.asarray(array, dtype).reshape(self.source_shape)
+        typed = np.asarray(array, computed_in(dtype)).reshape(self.source_shape)
         return self.packing.pack(typed) if self.packing else np.ascontiguousarray(typed)
 
 
@@ -99,7 +99,7 @@ class Signature:
     States are updated in place: they hold the initial values before and the final ones
     after.  ``totals`` are the shared results [*shape] (SUM and VALUE results of the graph).
     All arrays are dense, of type ``dtype``, and aligned to their elements; the workspace is
-    float32 where ``dtype`` has 16 bits.  ``work`` is about
+    float32 where ``dtype`` has 16 bits, and so are weights packed by the caller.  ``work`` is about
     how many operations one step of one example takes.
     """
 

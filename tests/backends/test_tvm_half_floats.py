@@ -105,3 +105,14 @@ def test_layers_go_from_one_type_to_another_and_back() -> None:
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), before, rtol=0, atol=0.02)
     assert layer.to(torch.float64)(x.double())[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_streams_compute_the_same(dtype: torch.dtype) -> None:
+    layer = rnndsl.layer("lstm", 7, 19, backend="tvm").to(dtype)
+    x = torch.randn(4, 1, 7, dtype=dtype)
+    with torch.no_grad():
+        y, _ = layer(x)
+    stream = layer.stream(1)
+    for step in range(len(x)):
+        torch.testing.assert_close(stream(x[step]), y[step], rtol=0, atol=0)
