@@ -21,8 +21,11 @@ _SILENCE = timedelta(minutes=5)  # after so long, a process on another machine c
 # A trial is in the storage for an instant before it says whose it is.
 _GRACE = timedelta(minutes=1)
 
-# A cell that so many processes died of is a failure, not bad luck.
+# A cell that so many processes died of while others lived is a failure, not bad luck; one whose
+# processes ended with all others may have been unlucky more often.
 STRIKES = 3
+ENDS = 10
+DIED_ALONE = "died_alone"  # the user attribute of a trial
 
 
 def is_orphan(trial: FrozenTrial, now: datetime | None = None) -> bool:
@@ -43,37 +46,44 @@ def is_orphan(trial: FrozenTrial, now: datetime | None = None) -> bool:
     return sign is not None and now - datetime.fromisoformat(sign) > _SILENCE
 
 
-def redo_orphans(study: optuna.Study) -> int:
-    """Fail the running trials whose process is gone and queue their work again; how many."""
+def redo_orphans(study: optuna.Study, alone: bool = True) -> int:
+    """Fail the running trials whose process is gone and queue their work again; how many.
+
+    ``alone``: others went on meanwhile, so that the cell may be to blame; not so when a whole
+    search is resumed.
+    """
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     orphans = [trial for trial in running if is_orphan(trial)]
     for trial in orphans:
         # Somebody else may see to it at the same moment: then the work is queued twice, and
         # the second one is recognised as a duplicate.
         with suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            if _strikes(study, trial) < STRIKES:
+            reason = _blame(study, trial, alone)
+            if reason:
+                outcome = {"kind": "failed", "reason": reason, "facts": {}}
+                study._storage.set_trial_user_attr(trial._trial_id, OUTCOME, outcome)
+            else:
+                study._storage.set_trial_user_attr(trial._trial_id, DIED_ALONE, alone)
                 # Queued before it is failed: should we die in between, it is done twice, not
                 # never.
                 queue_again(study, trial)
-            else:
-                reason = f"{STRIKES} processes died while they trained it"
-                study._storage.set_trial_user_attr(
-                    trial._trial_id, OUTCOME, {"kind": "failed", "reason": reason, "facts": {}}
-                )
             study.tell(trial.number, state=TrialState.FAIL)
     return len(orphans)
 
 
-def _strikes(study: optuna.Study, trial: FrozenTrial) -> int:
-    """How many processes have died of this very cell, this one included."""
+def _blame(study: optuna.Study, trial: FrozenTrial, alone: bool) -> str:
+    """Why a cell is not tried again after another process ended with it; empty if it is."""
     if CELL not in trial.user_attrs:
-        return 0
+        return ""
     text = trial.user_attrs[CELL]["text"]
-    return 1 + sum(
-        1
+    ends = [alone] + [
+        bool(other.user_attrs.get(DIED_ALONE))
         for other in study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
         if other.user_attrs.get(CELL, {}).get("text") == text and OUTCOME not in other.user_attrs
-    )
+    ]
+    if sum(ends) >= STRIKES:
+        return f"{STRIKES} processes died while they trained it"
+    return f"{ENDS} searches ended while they trained it" if len(ends) >= ENDS else ""
 
 
 def queue_again(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> None:

@@ -109,7 +109,7 @@ class _Search:
         self.finished_before = len(self.records())
 
     def run(self) -> SearchResult:
-        orphans = redo_orphans(self.study)
+        orphans = redo_orphans(self.study, alone=False)
         redo_orphans(self.storage.baseline)
         done = sum(record.kind in TRAINED for record in self.records())
         if done or orphans or self.records():

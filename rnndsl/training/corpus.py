@@ -94,7 +94,8 @@ def split_by_position(tokens: list[str]) -> dict[str, list[str]]:
 
 
 def _find_split(folder: Path, split: str) -> Path:
-    for candidate in (folder / f"{split}.txt", folder / split):
+    names = (f"{split}.txt", split, f"wiki.{split}.tokens")
+    for candidate in (folder / name for name in names):
         if candidate.is_file():
             return candidate
     found = sorted(entry.name for entry in folder.iterdir())[:8]

@@ -19,7 +19,7 @@ optuna = pytest.importorskip("optuna", reason="searching needs Optuna")
 from optuna.trial import FrozenTrial, TrialState
 
 from rnndsl.diagnostics import RnndslError
-from rnndsl.search.orphans import STRIKES, is_orphan, redo_orphans
+from rnndsl.search.orphans import ENDS, STRIKES, is_orphan, redo_orphans
 from rnndsl.search.record import CELL, TrialRecord, read_records
 from rnndsl.search.storage import Place, hide_password, load_storage, open_storage
 from rnndsl.search.study import run_search
@@ -154,21 +154,22 @@ def test_a_mistake_that_stops_any_cell_is_told_once(tmp_path: Path) -> None:
         run_search(settings(tmp_path), Slow(bad=True), Quiet())
 
 
-def test_a_cell_that_kills_its_process_again_and_again_is_a_failure(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("alone", "most"), [(True, STRIKES), (False, ENDS)])
+def test_a_cell_that_ends_its_process_again_and_again_is_a_failure(alone: bool, most: int) -> None:
     study = optuna.create_study()
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    for strike in range(1, STRIKES + 1):
+    for strike in range(1, most + 1):
         trial = begin_trial(study, 0)
         trial.suggest_categorical("u", ["a"])
         trial.set_user_attr(CELL, {"text": "cell A", "hash": "1"})
         trial.set_user_attr(ORIGIN, {**this_worker(), "pid": dead.pid})
-        assert redo_orphans(study) == 1
+        assert redo_orphans(study, alone) == 1
         (record,) = [r for r in read_records(study.trials) if r.number == trial.number]
         waiting = [t for t in study.trials if t.state is TrialState.WAITING]
-        assert record.kind == ("orphaned" if strike < STRIKES else "failed")
-        assert len(waiting) == (1 if strike < STRIKES else 0)
-    assert f"{STRIKES} processes died" in record.reason
+        assert record.kind == ("orphaned" if strike < most else "failed")
+        assert len(waiting) == (1 if strike < most else 0)
+    assert f"{most} " in record.reason
 
 
 # ------------------------------------------------------------------- who is an orphan
