@@ -346,6 +346,61 @@ def darts(x: Array, p: Params, H: int) -> Array:
 
 
 # (name of the cell, its numbers, equations)
+def s4d(x: Array, p: Params, H: int) -> Array:
+    """As a convolution: y_t = sum over s <= t of C A^(t-s) B u_s, for each channel."""
+    a = -np.exp(p["pole"])
+    A = np.exp(np.exp(p["step"])[:, None] * a)
+    u = x @ p["u.x.weight"].T + p["u.bias"]
+    kernel = np.array([(p["C"] * A**t * (A - 1) / a).sum(1) for t in range(len(x))])
+    sums = [sum(kernel[t - s] * u[s] for s in range(t + 1)) for t in range(len(x))]
+    return np.array(sums) + p["skip"] * u
+
+
+def gated_linear_attention(x: Array, p: Params, H: int, heads: int = 1) -> Array:
+    """Every pair of steps by itself: q_t . (product of the gates after s) k_s, times v_s."""
+    d, out = H // heads, []
+    q, k, v = ((x @ p[f"{n}.x.weight"].T).reshape(len(x), heads, d) for n in "qkv")
+    low = x @ p["low.x.weight"].T
+    gate = sigma(low @ p["f.low.weight"].T + p["f.bias"]) ** (1 / 16)
+    f = gate.reshape(len(x), heads, d)
+    for t in range(len(x)):
+        rows = np.zeros((heads, d))
+        for s in range(t + 1):
+            decay = np.prod(f[s + 1 : t + 1], axis=0)
+            rows += (q[t] / np.sqrt(d) * decay * k[s]).sum(1, keepdims=True) * v[s]
+        out.append(rows.reshape(H))
+    return np.array(out)
+
+
+def gated_linear_attention_heads(x: Array, p: Params, H: int) -> Array:
+    return gated_linear_attention(x, p, H, 2)
+
+
+def deltanet(x: Array, p: Params, H: int, heads: int = 1) -> Array:
+    """As S' = (I - b k k^T) S + b k v^T with the matrix written out."""
+    d, out = H // heads, []
+
+    def unit(row: Array) -> Array:
+        return np.asarray(row / np.sqrt((row * row).sum()))
+
+    S = np.zeros((heads, d, d))
+    for xt in x:
+        q, k, v = ((p[f"{n}.x.weight"] @ xt).reshape(heads, d) for n in "qkv")
+        q, k = q * sigma(q), k * sigma(k)
+        b = sigma(p["b.x.weight"] @ xt)
+        rows = []
+        for n in range(heads):
+            key = unit(k[n])
+            S[n] = (np.eye(d) - b[n] * np.outer(key, key)) @ S[n] + b[n] * np.outer(key, v[n])
+            rows.append(S[n].T @ unit(q[n]))
+        out.append(np.concatenate(rows))
+    return np.array(out)
+
+
+def deltanet_heads(x: Array, p: Params, H: int) -> Array:
+    return deltanet(x, p, H, 2)
+
+
 CASES: tuple[tuple[str, dict[str, int | float], Equations], ...] = (
     ("elman", {}, elman),
     ("elman", {"rectified": 1}, elman_relu),
@@ -375,4 +430,9 @@ CASES: tuple[tuple[str, dict[str, int | float], Equations], ...] = (
     ("aft", {}, aft),
     ("bc3", {}, bc3),
     ("darts", {}, darts),
+    ("s4d", {}, s4d),
+    ("gated_linear_attention", {}, gated_linear_attention),
+    ("gated_linear_attention", {"heads": 2}, gated_linear_attention_heads),
+    ("deltanet", {}, deltanet),
+    ("deltanet", {"heads": 2}, deltanet_heads),
 )
