@@ -13,18 +13,15 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from rnndsl.backends.torch import with_tvm
+from rnndsl.backends.torch.with_tvm import DTYPES
 from rnndsl.compiler.plan import Plan
 
 _MISSING = (
     "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "
     "pip install 'rnndsl[tvm]', or say backend=\"torch\" to be rid of this line"
 )
-# What kernels compute in, by torch's dtype.
-KERNEL_DTYPES: dict[torch.dtype, str] = getattr(with_tvm, "DTYPES", None) or with_tvm._DTYPES
 _log = logging.getLogger("rnndsl")
 
 
@@ -50,7 +47,7 @@ def resolve(backend: str, like: Tensor) -> str:
 
 def backend_for(like: Tensor) -> str:
     """Who runs a plan on such tensors under "auto"."""
-    if like.device.type != "cpu" or like.dtype not in KERNEL_DTYPES:
+    if like.device.type != "cpu" or like.dtype not in DTYPES:
         return "torch"
     return "tvm" if tvm_is_installed() else "torch"
 

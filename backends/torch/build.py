@@ -49,8 +49,7 @@ def layer(
         bidirectional: also run from the last step to the first, and join the two outputs.
         dropout: between layers, while training.
         batch_first: streams are [B, T, *shape] instead of [T, B, *shape].
-        dtype, device: of the parameters; float32, float64 and bfloat16 are supported, and
-            sums over time and batch are taken in the same dtype.
+        dtype, device: of the parameters; float32, float64, bfloat16 and float16 are supported.
         backend: what the cell is compiled with: ``"torch"``, ``"tvm"``, or ``"auto"``: TVM for
             tensors on the CPU, PyTorch for other devices and dtypes, decided at each call.
             Where apache-tvm is not installed, ``"auto"`` takes PyTorch and logs one warning; a
@@ -80,8 +79,8 @@ def layer(
             raise _bad(name, "True or False", value)
     _check_device(device)
     kind = dtype or torch.get_default_dtype()
-    if kind not in (torch.float32, torch.float64, torch.bfloat16):
-        raise _bad("dtype", "float32, float64 or bfloat16", kind)
+    if kind not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        raise _bad("dtype", "float32, float64, bfloat16 or float16", kind)
     chosen = cell_sizes(found, input_size, hidden_size, sizes)
     lowered = lower(found, chosen.numbers)
     _check_input_names(lowered)

@@ -15,7 +15,8 @@ from rnndsl.backends.torch.calls import program_call
 from rnndsl.backends.torch.errors import LayerInputError, LayerOptionError
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.backends.torch.states import State, split_states
-from rnndsl.backends.torch.stepping import KernelStep, PlanStep
+from rnndsl.backends.torch.stepping import PACKED_DTYPES, KernelStep, PlanStep
+from rnndsl.compiler.forms.choose import STEPS
 from rnndsl.diagnostics import RnndslError
 
 if TYPE_CHECKING:
@@ -111,12 +112,12 @@ class Stream:
 def _step_of(direction: Direction, batch: int, expected: Expected) -> KernelStep | PlanStep:
     """One layer's step, by whatever the layer is compiled with."""
     handle, names = program_call(
-        direction.graph_text, False, direction.backend, None, (), False, False, False
+        direction.graph_text, False, direction.backend, None, (), False, False, False, STEPS
     )
     runner = find_runner(handle)
     params = [tensor.detach().clone() for tensor in direction.tensors_of(names)]
     like = torch.empty((1, batch), dtype=expected.dtype, device=expected.device)
     values = runner.prepared([like], params)
     start = runner.start([like], (), values)
-    kind = KernelStep if resolve(direction.backend, like) == "tvm" else PlanStep
-    return kind(runner, values, start, like)
+    packed = resolve(direction.backend, like) == "tvm" and like.dtype in PACKED_DTYPES
+    return (KernelStep if packed else PlanStep)(runner, values, start, like)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 import torch
 
+import rnndsl
 from rnndsl.backends.torch import LayerInputError, LayerOptionError
 from tests.backends.reference import random_inputs
 from tests.backends.test_layer_call import LEARNED, PAIRED, make
@@ -103,3 +104,15 @@ def test_what_does_not_fit_a_stream_is_named() -> None:
         assert message in str(caught.value)
     with pytest.raises(LayerOptionError, match="batch must be a whole number from 1"):
         layer.stream(0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_stream_computes_in_the_dtype_of_the_layer(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    layer = rnndsl.layer("lstm", 3, 4, dtype=dtype)
+    x = torch.randn(5, 2, 3, dtype=dtype)
+    with torch.no_grad():
+        y, _ = layer(x)
+    found = steps_of(layer.stream(2), {"x": x})
+    assert found.dtype == y.dtype == dtype
+    torch.testing.assert_close(found, y, atol=0.02, rtol=0.02)

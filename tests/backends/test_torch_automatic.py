@@ -29,6 +29,7 @@ def test_tensors_decide_who_runs() -> None:
     pytest.importorskip("tvm", reason="TVM is not installed")
     assert automatic.backend_for(torch.zeros(1)) == "tvm"
     assert automatic.backend_for(torch.zeros(1, dtype=torch.float64)) == "tvm"
+    assert automatic.backend_for(torch.zeros(1, dtype=torch.bfloat16)) == "tvm"
     assert automatic.backend_for(torch.zeros(1, dtype=torch.complex64)) == "torch"
     assert automatic.backend_for(torch.zeros(1, device="meta")) == "torch"
 
