@@ -1,10 +1,10 @@
 """Writes docs/performance.md from the results in docs/performance/: python docs/make_performance.py
 
-    python docs/make_performance.py --measure [CELL ...]
+    python docs/make_performance.py --measure [GROUP ...]
 
-first measures these cells (all of them, if none is named) with the commands below, which takes
-a few minutes for each, on a machine that should do nothing else.  tests/bench/test_page.py
-fails when the page is not what this script would write.
+first measures these groups (all of them, if none is named) with the commands below; what a group's
+file has already is not measured again.  All of it takes about an hour, on a machine that should do
+nothing else.  tests/bench/test_page.py fails when the page is not what this script would write.
 """
 
 from __future__ import annotations
@@ -13,197 +13,226 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rnndsl.bench.machine import Rates
+import performance_tables as tables
+from performance_text import (
+    COMPILE,
+    HEAD,
+    LENGTHS,
+    LONGEST,
+    MISSING,
+    ROOFLINE,
+    RUNS,
+    TARGETS,
+    YOURS,
+)
+
+from rnndsl.bench.report import Case, Report, from_json
 from rnndsl.bench.table import seconds_text
 
 DOCS = Path(__file__).parent
 RESULTS, PAGE = DOCS / "performance", DOCS / "performance.md"
 
-CELLS = ("lstm", "gru", "layernorm_lstm", "rhn", "nascell", "sru")
-SHAPES = ("35,20,200,200", "100,1,128,128")
-OPTIONS = ("--infer", "--train", "--peers", "torch,tvm,eager,nn")
-THREADS, SECONDS = "1", "8"
-
-HEAD = """\
-# Performance
-
-This page is written by `docs/make_performance.py` from results of `rnndsl bench`, good and bad
-alike.  {machine}
-
-Each table belongs to one shape and one way of running.  `torch` and `tvm` are ours, with the
-backend of that name; `eager` is the cell as a loop of PyTorch operations over unbound inputs,
-its gates joined, with gradients by autograd; `nn` is nn.LSTM or nn.GRU.  All have the same
-weights, and before anything is timed their outputs, final states and gradients are compared
-with the cell's operations in float64.  Then they take turns, in one process.
-
-Times are medians in float32.  Training is a forward pass and the gradients of the input and of
-all parameters.  A ratio is the peer's time by ours: **above 1, ours is faster.**  GFLOP/s count
-the operations of the cell's graph (and of its derivative's), the same for everyone.  The share
-of the roofline is that of the better one of ours: the least time at which this machine could do
-these operations, and move inputs, parameters and results once, by the time taken; its rates are
-the best of all runs.  The spread
-is half the distance between the quartiles, by the median, of the least steady column.
-"""
-
-MEMORY = """\
-## Compile time and memory of training
-
-Compile time is what the first call takes beyond a later one, without imports.  What inference
-compiled before in the same process is not compiled again.
-
-Memory is the {measured}.
-"""
-
-RUNS = """\
-## The runs
-
-`load` is how many processes wanted to run in the last minute, before and after; the benchmark
-itself counts as {threads}.  More than that means that others took their share of the machine:
-then single times are too long, and ratios are what is left to read.
-"""
+STREAMED = (32, 64, 128, 256, 512)
+ALL_PEERS = "auto,eager,nn,jax,ort,ort_scan"
+# What is measured, as `rnndsl bench` takes it; each group has a file of its own.
+GROUPS = {
+    "library": "--all --infer --train --peers auto,eager,nn,jax --seconds 1"
+    " --shape 35,20,200,200 100,32,256,256 128,1,256,256",
+    "large": "lstm gru layernorm_lstm --infer --train --peers auto,eager,nn,jax --seconds 3"
+    " --shape 64,64,512,512",
+    "small": f"lstm gru --infer --train --peers {ALL_PEERS} --seconds 2"
+    " --shape 100,1,64,64 100,1,128,128",
+    "stream": f"--all --stream --peers {ALL_PEERS} --seconds 0.5 --shape "
+    + " ".join(f"50,1,{size},{size}" for size in STREAMED),
+    "compile": "layernorm_lstm sru gru --train --peers auto,compile,compile_cell --seconds 2"
+    " --shape 35,20,200,200 --limit 400",
+}
+COMMON = "--threads 2 --resume --steady 10"
+SCRIPTS = ("measure_compile", "measure_lengths")
 
 
-def command(cell: str) -> list[str]:
-    """What measures one cell."""
-    sizes = ["--shape", *SHAPES]
-    return ["bench", cell, *sizes, *OPTIONS, "--threads", THREADS, "--seconds", SECONDS]
-
-
-def measure(cells: Sequence[str]) -> None:
+def measure(groups: Iterable[str]) -> None:
     """Run the commands, each in a process of its own."""
     RESULTS.mkdir(exist_ok=True)
-    for cell in cells:
-        words = [*command(cell), "--json", str(RESULTS / f"{cell}.json")]
-        subprocess.run([sys.executable, "-m", "rnndsl", *words], check=True, cwd=DOCS.parent)
+    for group in groups:
+        if group in GROUPS:
+            options = [*GROUPS[group].split(), *COMMON.split()]
+            words = ["-m", "rnndsl", "bench", *options, "--json", str(RESULTS / f"{group}.json")]
+        else:
+            words = [str(DOCS / f"{group}.py")]
+        subprocess.run([sys.executable, *words], check=False, cwd=DOCS.parent)
 
 
-def results() -> dict[str, Any]:
-    """The reports by cell, in order; cells that have not been measured are left out."""
-    paths = {cell: RESULTS / f"{cell}.json" for cell in CELLS}
+def results() -> dict[str, Report]:
+    """The reports by group; groups that have not been measured are left out."""
+    paths = {group: RESULTS / f"{group}.json" for group in GROUPS}
     return {
-        cell: json.loads(path.read_text(encoding="utf-8"))
-        for cell, path in paths.items()
+        group: from_json(path.read_text(encoding="utf-8"))
+        for group, path in paths.items()
         if path.exists()
     }
+
+
+def record(name: str) -> Any:
+    """What a script recorded, or None."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def page() -> str:
     """The text of docs/performance.md."""
     found = results()
-    first = next(iter(found.values()))
-    parts = [HEAD.format(machine=_machine(first))]
-    for shape in SHAPES:
-        for mode in ("infer", "train"):
-            parts.append("\n".join(_times(found, shape, mode)))
-    parts.append(MEMORY.format(measured=first["memory"]) + "\n" + "\n".join(_costs(found)))
-    parts.append(RUNS.format(threads=THREADS) + "\n" + "\n".join(_runs(found)))
-    return "\n".join(parts)
+    rates = tables.best_rates(found.values())
+    cases = [case for report in found.values() for case in report.cases]
+    verdicts = tables.verdicts(cases, rates)
+    compiled, long = record("compile_times"), record("lengths")
+    others = [
+        *(tables.of_compile_times(compiled) if compiled else ()),
+        *(tables.of_lengths(long) if long else ()),
+    ]
+    met = sum(v.met_outright for v in verdicts) + sum(found.met for found in others)
+    near = sum(v.met and not v.met_outright for v in verdicts)
+    parts = [
+        HEAD.format(machine=_machine(next(iter(found.values()))), rates=_rates(rates)),
+        TARGETS.format(met=met, near=near, count=len(verdicts) + len(others)),
+        tables.targets(verdicts, others),
+        ROOFLINE,
+        *_tables(found, rates),
+        *_compile_times(compiled),
+        *_lengths(long),
+        MISSING,
+        tables.left_out(found),
+        YOURS,
+        RUNS,
+        _runs(found),
+    ]
+    return "\n".join(part for part in parts if part)
 
 
-def _machine(report: Any) -> str:
-    machine = report["machine"]
+def _machine(report: Report) -> str:
+    machine = report.machine
     versions = ", ".join(f"{name} {text}" for name, text in machine["versions"].items())
     return (
         f"The machine: {machine['cpu']}, {machine['cores']} cores,\n"
-        f"{machine['system']}; {versions}.\nThreads: {machine['threads']}."
+        f"{machine['system']};\n{versions}.\nThreads: {machine['threads']}, for everyone."
     )
 
 
-def _cases(found: dict[str, Any], shape: str, mode: str) -> Iterator[tuple[str, Any, Any]]:
-    for cell, report in found.items():
-        for case in report["cases"]:
-            if case["mode"] == mode and ",".join(map(str, case["shape"].values())) == shape:
-                yield cell, case, {entry["name"]: entry for entry in case["entries"]}
+def _rates(rates: Any) -> str:
+    return f"{rates.flops / 1e9:.0f} GFLOP/s and {rates.bytes / 1e9:.0f} GB/s"
 
 
-def _times(found: dict[str, Any], shape: str, mode: str) -> Iterator[str]:
-    steps, batch, inputs, hidden = shape.split(",")
-    name = {"infer": "Inference", "train": "Training step"}[mode]
-    yield f"## {name}, T = {steps}, B = {batch}, D = {inputs}, H = {hidden}\n"
-    yield (
-        "| cell | torch | tvm | eager | nn | eager / torch | eager / tvm | nn / torch | nn / tvm"
-        " | GFLOP/s torch, tvm | of roofline | spread |"
-    )
-    yield "|---" * 12 + "|"
-    rates = Rates(0.0, 0.0)  # the best of all runs: other work only ever lowers a rate
+def _tables(found: dict[str, Report], rates: Any) -> Iterable[str]:
     for report in found.values():
-        rates = rates.best(Rates(**report["rates"]))
-    for cell, case, entries in _cases(found, shape, mode):
-        times = [_time(entries, who) for who in ("torch", "tvm", "eager", "nn")]
-        ratios = [
-            _ratio(entries, peer, ours) for peer in ("eager", "nn") for ours in ("torch", "tvm")
-        ]
-        ours = [entry for entry in entries.values() if entry["ours"]]
-        speeds = ", ".join(f"{entry['flops_per_second'] / 1e9:.1f}" for entry in ours)
-        least = rates.least_seconds(case["flops"], case["bytes"])
-        share = f"{least / min(entry['time']['median'] for entry in ours):.0%}"
-        spread = f"{max(map(_spread, entries.values())):.0%}"
-        yield "| " + " | ".join([cell, *times, *ratios, speeds, share, spread]) + " |"
-    yield ""
+        for heading, cases in tables.by_shape(report.cases):
+            yield f"## {heading}\n"
+            yield tables.times(cases, rates)
 
 
-def _costs(found: dict[str, Any]) -> Iterator[str]:
-    yield (
-        "| cell | shape | compile torch | compile tvm | memory torch | memory tvm | memory eager"
-        " | memory nn |"
-    )
-    yield "|---" * 8 + "|"
-    for shape in SHAPES:
-        for cell, _, entries in _cases(found, shape, "train"):
-            compiled = [
-                seconds_text(entries[who]["compile_seconds"]) if who in entries else ""
-                for who in ("torch", "tvm")
+def _compile_times(found: Any) -> Iterable[str]:
+    if found is None:
+        return
+    yield COMPILE
+    header = ["cell", "cold", "cold, T = 100", "from disk", "imports what compiles"]
+    yield tables.rows(
+        header,
+        (
+            [
+                cell,
+                *(seconds_text(entry[key]) for key in ("cold", "cold_longer", "warm")),
+                "yes" if entry["warm_imports_compiler"] else "no",
             ]
-            memory = [_memory(entries, who) for who in ("torch", "tvm", "eager", "nn")]
-            yield "| " + " | ".join([cell, shape, *compiled, *memory]) + " |"
-    yield ""
+            for cell, entry in sorted(found.items())
+        ),
+    )
 
 
-def _runs(found: dict[str, Any]) -> Iterator[str]:
-    yield "| command | began | load | matrix product | memory |"
-    yield "|---" * 5 + "|"
-    for report in found.values():
-        load = " to ".join(f"{value:g}" for value in report["load"].values())
-        rates = report["rates"]
-        matrix, memory = rates["flops"] / 1e9, rates["bytes"] / 1e9
-        yield (
-            f"| `{report['command']}` | {report['started']} | {load} | {matrix:.0f} GFLOP/s"
-            f" | {memory:.0f} GB/s |"
+def _lengths(found: Any) -> Iterable[str]:
+    if found is None:
+        return
+    yield LENGTHS.format(batch=found["batch"])
+    header = ["T", "nn.LSTM", "ours", "ours, budget", "the budget", "time / nn.LSTM", "with budget"]
+    body = []
+    by_steps: dict[int, dict[str, Any]] = {}
+    for row in found["curves"]:
+        by_steps.setdefault(row["T"], {})[row["kind"]] = row
+    for steps, kinds in by_steps.items():
+        plain = kinds["nn"]["seconds"]
+        rows = [kinds[kind] for kind in ("nn", "ours", "ours, budget")]
+        body.append(
+            [
+                str(steps),
+                *(_mebibytes(row["bytes"]) for row in rows),
+                _mebibytes(rows[2]["budget"]),
+                *(f"{row['seconds'] / plain:.2f}" for row in rows[1:]),
+            ]
         )
-    yield ""
+    yield tables.rows(header, body)
+    longest = found["longest"]
+    yield LONGEST.format(limit=found["limit"] / 1e9, size=longest[0]["H"], batch=found["batch"])
+    yield tables.rows(
+        ["", "bytes for each step", "longest T", "peak when tried", "by nn.LSTM's"],
+        (
+            [
+                row["kind"],
+                f"{row['bytes_per_step']:,.0f}",
+                f"{row['T']:,}",
+                f"{row['peak'] / 1e9:.2f} GB",
+                f"{row['T'] / longest[0]['T']:.2f}",
+            ]
+            for row in longest
+        ),
+    )
 
 
-def _time(entries: dict[str, Any], who: str) -> str:
-    return seconds_text(entries[who]["time"]["median"]) if who in entries else ""
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"
 
 
-def _ratio(entries: dict[str, Any], peer: str, ours: str) -> str:
-    found = entries[peer]["ratios"].get(ours) if peer in entries else None
-    return "" if found is None else f"{found:.2f}"
+def _runs(found: dict[str, Report]) -> str:
+    body = []
+    for report in found.values():
+        matrix, memory = report.rates["flops"] / 1e9, report.rates["bytes"] / 1e9
+        rates = f"{matrix:.0f} GFLOP/s, {memory:.0f} GB/s"
+        for command in report.commands:
+            body.append([f"`{command}`", _span(report.cases), _loads(report.cases), rates])
+    return tables.rows(["command", "when", "load", "matrix product, memory"], body)
 
 
-def _spread(entry: dict[str, Any]) -> float:
-    time = entry["time"]
-    return float((time["upper"] - time["lower"]) / 2 / time["median"])
+def _span(cases: Sequence[Case]) -> str:
+    begun = sorted(case.started for case in cases)
+    return f"{begun[0][:16]} to {begun[-1][11:16]}" if begun else ""
 
 
-def _memory(entries: dict[str, Any], who: str) -> str:
-    if who not in entries or entries[who]["peak_bytes"] is None:
-        return ""
-    return f"{entries[who]['peak_bytes'] / 2**20:.1f} MB"
+def _loads(cases: Sequence[Case]) -> str:
+    loads = [case.load for case in cases if case.load is not None]
+    return f"{min(loads):.1f} to {max(loads):.1f}" if loads else ""
+
+
+def draw() -> None:
+    """The pictures beside the page."""
+    import performance_plots as plots
+
+    found = results()
+    cases = [case for report in found.values() for case in report.cases]
+    plots.roofline(cases, tables.best_rates(found.values()), RESULTS / "roofline.svg")
+    if (measured := record("lengths")) is not None:
+        plots.lengths(measured, RESULTS / "lengths.svg")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--measure", nargs="*", metavar="CELL", choices=CELLS)
+    known = [*GROUPS, *SCRIPTS]
+    parser.add_argument("--measure", nargs="*", metavar="GROUP", choices=known)
     wanted = parser.parse_args().measure
     if wanted is not None:
-        measure(wanted or CELLS)
+        measure(wanted or known)
     PAGE.write_text(page(), encoding="utf-8")
+    draw()
 
 
 if __name__ == "__main__":

@@ -34,6 +34,12 @@ def peak_growth(run: Callable[[], Any]) -> int | None:
     return max(0, peak - before)
 
 
+def peak_of_process() -> int:
+    """Bytes of the most memory that this process had resident since it began, or since the
+    last call of :func:`peak_growth`; OSError where the system does not tell."""
+    return _status("VmHWM")
+
+
 def _return_free_memory() -> None:
     """What malloc keeps would be used again without growth."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -24,7 +24,8 @@ class Entry:
     ``time`` is in seconds of a call (of a step when streaming), ``ratios`` are this time by
     that of each of ours.  ``compile_seconds`` is what the first call took beyond a later one.
     ``matrix_share`` is the rate by that of a large matrix product, ``roofline_share`` the
-    least possible time by the measured one (see :func:`under`).  ``error`` is the largest difference from the
+    least possible time by the measured one (see :func:`under`).  ``predicted_seconds`` is what
+    the compiler expects of its plan.  ``error`` is the largest difference from the
     float64 result, in parts of what is allowed.
     """
 
@@ -38,6 +39,7 @@ class Entry:
     error: float
     matrix_share: float = math.nan
     roofline_share: float = math.nan
+    predicted_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rnndsl.bench.agreement import check_agreement
 from rnndsl.bench.eager import reference
 from rnndsl.bench.limit import OutOfTime, time_limit
 from rnndsl.bench.memory import peak_growth
 from rnndsl.bench.peers import Peer
+from rnndsl.bench.predicted import predicted_seconds
 from rnndsl.bench.problem import Problem
 from rnndsl.bench.report import Case, Entry, ratios
 from rnndsl.bench.subject import PeerFailed, Results, Subject
@@ -18,7 +19,12 @@ from rnndsl.bench.timing import Sample, calls_per_turn, summary, take_turns, tim
 from rnndsl.bench.work import Work, work_of
 from rnndsl.diagnostics import RnndslError
 from rnndsl.errors_bench import NothingToMeasure
+from rnndsl.showing.machine import machine_rates
 from rnndsl.training.interrupt import deferred_interrupt
+
+_ON_KERNELS = ("auto", "tvm")  # the cost model knows these
+
+FAILED = "it failed"
 
 Tell = Callable[[str], None]  # is told what is going on, for a status line
 
@@ -63,6 +69,12 @@ def measure(
         del samples[name], ready[name]
     ours, work = {peer.name: peer.ours for peer in peers}, work_of(problem)
     entries = _entries(problem, ready, samples, ours, work)
+    if on_kernels := [name for name in ready if name in _ON_KERNELS]:
+        expected = predicted_seconds(problem, machine_rates())
+        entries = tuple(
+            replace(entry, predicted_seconds=expected) if entry.name in on_kernels else entry
+            for entry in entries
+        )
     return _case(problem, work, entries, missing), interrupt.requested
 
 
@@ -87,7 +99,7 @@ def _prepare(
             missing[peer.name] = str(error)
         except Exception as error:  # noqa: BLE001 - whatever a library may raise: the others go on
             line = (str(error).strip().splitlines() or [""])[0][:200]
-            missing[peer.name] = f"it failed: {type(error).__name__}: {line}"
+            missing[peer.name] = f"{FAILED}: {type(error).__name__}: {line}"
         except OutOfTime:
             missing[peer.name] = f"it was not ready within {limit:g} s"
     return ready, missing

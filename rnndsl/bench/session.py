@@ -12,7 +12,7 @@ from rnndsl.bench.peers import Peer
 from rnndsl.bench.problem import make_problem
 from rnndsl.bench.report import Report, case_key, spread
 from rnndsl.bench.report import key as key_of
-from rnndsl.bench.runner import Tell, measure
+from rnndsl.bench.runner import FAILED, Tell, measure
 from rnndsl.cell import Cell
 from rnndsl.diagnostics import RnndslError
 
@@ -85,12 +85,13 @@ class Session:
 def still_to_do(
     planned: Sequence[Planned], report: Report, peers: Sequence[Peer], steady: float
 ) -> list[Planned]:
-    """The cases that a report lacks, or has without some peer, or with a larger spread."""
+    """The cases that a report lacks, or has without some peer, or with a larger spread.
+
+    Whoever failed is tried again."""
     wanted = {peer.name for peer in peers}
-    done = {
-        key_of(case)
-        for case in report.cases
-        if wanted <= {entry.name for entry in case.entries} | set(case.missing)
-        and spread(case) <= steady
-    }
+    done = set()
+    for case in report.cases:
+        settled = {name for name, reason in case.missing.items() if not reason.startswith(FAILED)}
+        if wanted <= {entry.name for entry in case.entries} | settled and spread(case) <= steady:
+            done.add(key_of(case))
     return [case for case in planned if case.key not in done]

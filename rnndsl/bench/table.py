@@ -30,7 +30,7 @@ def columns(case: Case) -> tuple[str, ...]:
     """The names of the columns; a ratio for each of ours that was measured."""
     versus = (f"time / {name}" for name in _ours(case))
     work = ("GFLOP/s", "of matrix rate", "of roofline")
-    return ("", "median", "quartiles", *versus, *work, "peak memory", "compile")
+    return ("", "median", "quartiles", "predicted", *versus, *work, "peak memory", "compile")
 
 
 def rows(case: Case) -> Rows:
@@ -49,6 +49,7 @@ def _row(case: Case, entry: Entry) -> tuple[str, ...]:
         entry.name,
         seconds_text(time.median),
         f"{seconds_text(time.lower)} - {seconds_text(time.upper)}",
+        "" if entry.predicted_seconds is None else seconds_text(entry.predicted_seconds),
         *ratios,
         f"{entry.flops_per_second / 1e9:.2f}",
         f"{entry.matrix_share:.1%}",

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rnndsl.bench import machine, timing
+from rnndsl.bench import machine, runner, timing
+from rnndsl.compiler.cost import TYPICAL
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +16,7 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(machine, "MATRIX", 32)
     monkeypatch.setattr(machine, "STREAM", 1024)
     monkeypatch.setattr(machine, "SECONDS", 0.0)
+    monkeypatch.setattr(runner, "machine_rates", lambda: TYPICAL)
     monkeypatch.setattr(timing, "TURN_SECONDS", 0.0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)

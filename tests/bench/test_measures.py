@@ -14,6 +14,7 @@ from rnndsl.bench import memory, timing, waiting
 from rnndsl.bench.cases import Shape
 from rnndsl.bench.limit import OutOfTime, time_limit
 from rnndsl.bench.machine import Rates
+from rnndsl.bench.predicted import predicted_seconds
 from rnndsl.bench.problem import make_problem
 from rnndsl.bench.report import Case, Entry, Report, from_json, ratios, to_json
 from rnndsl.bench.table import seconds_text
@@ -28,6 +29,7 @@ from rnndsl.bench.timing import (
 )
 from rnndsl.bench.work import graph_flops, work_of
 from rnndsl.cell import load
+from rnndsl.compiler.cost import TYPICAL
 
 
 def lstm_flops(d: int, h: int) -> int:
@@ -182,3 +184,19 @@ def test_unknown_memory_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_seconds_are_written_with_three_digits() -> None:
     written = [seconds_text(s) for s in (12.3456, 0.0102, 0.000256, 0.0000001)]
     assert written == ["12.3 s", "10.2 ms", "256 us", "0.10 us"]
+
+
+@pytest.mark.parametrize("mode", ["infer", "train"])
+def test_what_the_compiler_expects_grows_with_the_work(mode: str) -> None:
+    times = [
+        predicted_seconds(make_problem(load("gru"), Shape(steps, 8, 16, 16), mode, {}), TYPICAL)
+        for steps in (10, 1000)
+    ]
+    assert times[0] is not None and times[1] is not None
+    assert 0 < times[0] < times[1]
+
+
+def test_nothing_is_expected_of_single_steps_and_of_unknown_machines() -> None:
+    shape = Shape(3, 2, 4, 4)
+    assert predicted_seconds(make_problem(load("gru"), shape, "stream", {}), TYPICAL) is None
+    assert predicted_seconds(make_problem(load("gru"), shape, "infer", {}), None) is None

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from rnndsl.bench.report import FORMAT
-from rnndsl.cell import list_cells
+from rnndsl.bench.command import add_arguments
 
 DOCS = Path(__file__).parents[2] / "docs"
 AGAIN = "run `python docs/make_performance.py`"
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(DOCS))
     path = DOCS / "make_performance.py"
     spec = importlib.util.spec_from_file_location("make_performance", path)
     assert spec is not None and spec.loader is not None
@@ -30,10 +32,27 @@ def test_the_page_is_current(script: ModuleType) -> None:
 
 
 def test_every_result_is_on_the_page(script: ModuleType) -> None:
-    found = script.results()
+    found, text = script.results(), script.page()
+    records = {"compile_times", "lengths"}
     files = {path.stem for path in (DOCS / "performance").glob("*.json")}
-    assert files == set(found) <= set(list_cells())
+    assert files - records == set(found)
     for report in found.values():
-        assert report["format"] == FORMAT and not report["interrupted"]
-        assert len(report["cases"]) == 2 * len(script.SHAPES)
-        assert f"`{report['command']}`" in script.page()
+        assert not report.interrupted
+        for command in report.commands:
+            assert f"`{command}`" in text
+        for case in report.cases:
+            assert f"| {case.source} |" in text
+        for what in report.failures:
+            assert what.split(",")[0] in text
+
+
+def test_commands_of_the_page_are_ones_that_the_benchmark_takes(script: ModuleType) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for options in script.GROUPS.values():
+        parser.parse_args([*options.split(), *script.COMMON.split()])
+
+
+def test_pictures_of_the_page_are_there(script: ModuleType) -> None:
+    for name in re.findall(r"\]\((.*?\.svg)\)", script.page()):
+        assert (DOCS / name).exists(), AGAIN

@@ -1,0 +1,98 @@
+"""Measures how long cells take to compile, cold and from the cache on disk.
+
+    python docs/measure_compile.py [CELL ...]
+
+writes docs/performance/compile_times.json.  Every figure comes from a process of its own: the time
+from the making of the layer to the end of its first training step, less that of a later step.
+Imports are not counted; a process that finds its kernels on disk need not import what makes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+SIZES = {"D": 200, "H": 200}
+SHAPES = ((35, 20), (100, 20))  # T and B: the time must not depend on them
+FILE = Path(__file__).parent / "performance" / "compile_times.json"
+MAKING = "rnndsl.backends.tvm.lower_kernel"  # imported only where something is compiled
+
+
+def in_this_process(cell: str, steps: int, batch: int, imported: bool) -> dict[str, Any]:
+    """Seconds of the first training step and of a later one."""
+    from importlib import import_module
+
+    import torch
+
+    import rnndsl
+
+    rnndsl.layer("elman", 2, 2, backend="torch")  # whatever is imported for any layer
+    if imported:
+        import_module(MAKING)
+    x = torch.randn(steps, batch, SIZES["D"], requires_grad=True)
+
+    def train(layer: Any) -> None:
+        y, _ = layer(x)
+        y.sum().backward()
+
+    start = time.perf_counter()
+    layer = rnndsl.layer(cell, SIZES["D"], SIZES["H"])
+    train(layer)
+    first = time.perf_counter() - start
+    later = []
+    for _ in range(3):
+        start = time.perf_counter()
+        train(layer)
+        later.append(time.perf_counter() - start)
+    return {"seconds": first - min(later), "compiler_imported": MAKING in sys.modules}
+
+
+def elsewhere(cell: str, steps: int, batch: int, imported: bool, cache: str) -> dict[str, Any]:
+    """The same, in a process of its own with this folder as its cache."""
+    words = [sys.executable, __file__, "--one", cell, str(steps), str(batch), str(int(imported))]
+    environment = {**os.environ, "RNNDSL_CACHE": cache, "OMP_NUM_THREADS": "1"}
+    root = Path(__file__).parent.parent
+    environment["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def measure(cell: str) -> dict[str, Any]:
+    """Cold at each shape, then warm."""
+    colds = []
+    for steps, batch in SHAPES:
+        with tempfile.TemporaryDirectory() as cache:
+            colds.append(elsewhere(cell, steps, batch, True, cache)["seconds"])
+            if len(colds) == 1:
+                warm = elsewhere(cell, steps, batch, False, cache)
+    return {
+        "cold": colds[0],
+        "cold_longer": colds[1],
+        "warm": warm["seconds"],
+        "warm_imports_compiler": warm["compiler_imported"],
+    }
+
+
+def main() -> None:
+    from rnndsl.cell import list_cells
+
+    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    for cell in sys.argv[1:] or list_cells():
+        found[cell] = measure(cell)
+        print(cell, found[cell], flush=True)
+        FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        name, t, b, known = sys.argv[2:]
+        print(json.dumps(in_this_process(name, int(t), int(b), bool(int(known)))))
+    else:
+        main()

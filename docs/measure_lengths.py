@@ -1,0 +1,126 @@
+"""Measures the memory of a training step against the length of the sequence.
+
+    python docs/measure_lengths.py [curves] [longest]
+
+writes docs/performance/lengths.json.  Every figure comes from a process of its own: the growth of
+its resident memory from before the data is made to the peak of one training step, after a step on
+a short sequence has compiled what there is to compile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parent / "performance" / "lengths.json"
+BATCH, CURVE_SIZE, LONG_SIZE = 16, 256, 512
+STEPS = (250, 500, 1000, 2000, 4000)
+LONG_STEPS = (1000, 3000)
+LONG_BUDGET = 64 * 2**20
+CLOSE = 0.02  # of LIMIT
+LEAST = 4 * 2**20  # bytes; below there is no plan
+LIMIT = 4 * 10**9
+WARM = 64
+KINDS = ("nn", "ours", "ours, budget")
+TENTH = 0.10  # of what a step without a budget holds
+
+
+def in_this_process(kind: str, steps: int, size: int, budget: int) -> dict[str, Any]:
+    """Bytes and seconds of one training step."""
+    import time
+
+    import torch
+
+    import rnndsl
+    from rnndsl.bench.memory import peak_growth, peak_of_process
+
+    layer: Any
+    if kind == "nn":
+        layer = torch.nn.LSTM(size, size)
+    else:
+        layer = rnndsl.layer("lstm", size, size, memory_budget=budget or None)
+    seconds = []
+
+    def step(length: int) -> None:
+        x = torch.randn(length, BATCH, size)
+        target = torch.randn(length, BATCH, size)
+        start = time.perf_counter()
+        y, _ = layer(x)
+        torch.nn.functional.mse_loss(y, target).backward()
+        seconds.append(time.perf_counter() - start)
+        for p in layer.parameters():
+            p.grad = None
+
+    step(WARM)
+    peak = peak_growth(lambda: step(steps))
+    return {
+        "kind": kind,
+        "T": steps,
+        "H": size,
+        "budget": budget,
+        "bytes": peak,
+        "peak": peak_of_process(),
+        "seconds": seconds[-1],
+    }
+
+
+def elsewhere(kind: str, steps: int, size: int, budget: int = 0) -> dict[str, Any]:
+    """The same, in a process of its own."""
+    words = [sys.executable, __file__, "--one", kind, str(steps), str(size), str(budget)]
+    root = Path(__file__).parent.parent
+    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        words, env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True, text=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    print(found, flush=True)
+    return found
+
+
+def curves() -> list[dict[str, Any]]:
+    """Each kind at each length; the budget is a tenth of what the step without one holds."""
+    found = []
+    for steps in STEPS:
+        plain = [elsewhere(kind, steps, CURVE_SIZE) for kind in ("nn", "ours")]
+        streams = 4 * steps * BATCH * CURVE_SIZE * 4  # x, the target, y and its gradient
+        budget = max(int(TENTH * (plain[1]["bytes"] - streams)), LEAST)
+        found += [*plain, elsewhere("ours, budget", steps, CURVE_SIZE, budget)]
+    return found
+
+
+def longest(kind: str) -> dict[str, Any]:
+    """The longest sequence whose training step fits into LIMIT bytes, the process included:
+    from the growth by T between two lengths, tried, and corrected by that."""
+    budget = LONG_BUDGET if kind == "ours, budget" else 0
+    elsewhere(kind, LONG_STEPS[0], LONG_SIZE, budget)  # compiles
+    short, long = (elsewhere(kind, steps, LONG_SIZE, budget) for steps in LONG_STEPS)
+    fitting = short
+    for _ in range(3):
+        each = (long["peak"] - short["peak"]) / (long["T"] - short["T"])
+        steps = short["T"] + int((LIMIT - short["peak"]) / each)
+        long = elsewhere(kind, steps, LONG_SIZE, budget)
+        if fitting["T"] < long["T"] and long["peak"] <= LIMIT:
+            fitting = {**long, "bytes_per_step": each}
+        if abs(long["peak"] / LIMIT - 1) < CLOSE:
+            break
+    return fitting
+
+
+def main() -> None:
+    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    found |= {"batch": BATCH, "limit": LIMIT}
+    for part in sys.argv[1:] or ["curves", "longest"]:
+        found[part] = curves() if part == "curves" else [longest(kind) for kind in KINDS]
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        which, t, h, most = sys.argv[2:]
+        print(json.dumps(in_this_process(which, int(t), int(h), int(most))))
+    else:
+        main()
