@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from rnndsl.search.knobs import decided, fixed_knobs, without_knobs
 from rnndsl.search.space import Space
 from rnndsl.search.tree import transform, walk
 from rnndsl.syntax import (
@@ -42,8 +43,11 @@ def fill(space: Space, decide: Decide) -> CellDefinition:
             made[node.name] = transform(option.value, resolve)
         return made[node.name]
 
-    filled = transform(replace(space.template, is_space=False), resolve)
-    return name_linears(transform(filled, _drop_identity))
+    header = transform(space.template.parameters, resolve)
+    body = decided(space.template.body, fixed_knobs(header))
+    filled = transform(replace(space.template, parameters=header, body=body), resolve)
+    plain = without_knobs(replace(filled, is_space=False))
+    return name_linears(transform(plain, _drop_identity))
 
 
 def fill_derivation(space: Space, derivation: Mapping[str, int]) -> CellDefinition:

@@ -6,7 +6,7 @@ from rnndsl.diagnostics import RnndslError, did_you_mean
 from rnndsl.formatting.formatter import format_expr
 from rnndsl.search.errors import BadGrownExpression
 from rnndsl.search.grow import Growth, Leaf
-from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, OPERATORS
+from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, MATRIX, OPERATORS
 from rnndsl.search.tree import walk
 from rnndsl.source import Span
 from rnndsl.syntax import (
@@ -29,7 +29,14 @@ MOST_LEAVES = 6  # `linear` may read any subset of them
 
 def read_growth(definition: CellDefinition, name: str, hole: GeneratedHole) -> Growth:
     """What a generated hole asks for; RnndslError (E0606) for anything that it cannot be."""
-    options = {a.name: a.value for a in hole.arguments if a.name}
+    knobs = {p.name: p.default for p in definition.parameters if p.default is not None}
+    options = {
+        a.name: knobs.get(a.value.name, a.value)
+        if isinstance(a.value, Name) and a.name in ("depth", "ops")
+        else a.value
+        for a in hole.arguments
+        if a.name
+    }
     for argument in hole.arguments:
         if argument.name and argument.name not in ("depth", "ops", "size"):
             near = did_you_mean(argument.name, ("depth", "ops", "size"))
@@ -43,13 +50,14 @@ def read_growth(definition: CellDefinition, name: str, hole: GeneratedHole) -> G
     growth = Growth(
         name=name,
         leaves=tuple(_leaf(definition, leaf, size) for leaf in leaves),
-        operators=tuple(o for o in operators if o != LINEAR),
+        operators=tuple(o for o in operators if o in OPERATORS),
         linear=LINEAR in operators,
+        matrix=MATRIX in operators,
         size=size,
         depth=_depth(options.get("depth")),
         span=hole.span,
     )
-    if not growth.linear and not any(leaf.direct for leaf in growth.leaves):
+    if not growth.linear and not growth.matrix and not any(leaf.direct for leaf in growth.leaves):
         wanted = format_expr(size)
         problem = f"no leaf has shape [{wanted}], and `ops` leaves out `linear`"
         raise _error(hole.span, problem, f"add `linear` to `ops`, or a leaf of shape [{wanted}]")
@@ -69,7 +77,7 @@ def _operators(value: Expr | None) -> tuple[str, ...]:
         return DEFAULT_OPERATORS
     if not isinstance(value, Text) or not value.value.split():
         raise _error(value.span, "`ops` must be a list in quotes", 'such as `ops = "tanh + gate3"`')
-    known = (*OPERATORS, LINEAR)
+    known = (*OPERATORS, LINEAR, MATRIX)
     names = tuple(dict.fromkeys(value.value.split()))
     for name in names:
         if name not in known:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
-from rnndsl.search.operators import OPERATORS, call
+from rnndsl.search.operators import MATRIX, OPERATORS, call
 from rnndsl.search.space import Choice, Option
 from rnndsl.source import Span
 from rnndsl.syntax import Expr, Hole
@@ -36,6 +36,7 @@ class Growth:
     leaves: tuple[Leaf, ...]
     operators: tuple[str, ...]  # keys of OPERATORS
     linear: bool  # whether `linear` of leaves may be used
+    matrix: bool  # whether `mm` may be used, which is `linear` of anything
     size: Expr  # the length of the vector
     depth: int  # how many operators may be nested; 0 leaves the ends alone
     span: Span
@@ -53,8 +54,13 @@ def grow(growth: Growth) -> Iterable[Choice]:
             inner = tuple(f"{name}.{k + 1}" for k in range(operator.arity))
             operands = tuple(reference(place, growth.span) for place in inner)
             options.append(Option(operator.name, operator.build(operands, growth.span), inner))
-        yield Choice(name, tuple(options))
+        if depth and growth.matrix:
+            inner = (f"{name}.1",)
+            operand = reference(inner[0], growth.span)
+            options.append(Option(MATRIX, _linear(growth, (operand,)), inner))
+        yield Choice(name, tuple(options), grown=True)
         width = max((operator.arity for operator in operators), default=0)
+        width = max(width, int(growth.matrix and depth > 0))
         places.extend((f"{name}.{k + 1}", depth - 1) for k in range(width))
 
 
@@ -71,9 +77,14 @@ def _ends(growth: Growth) -> Iterable[Option]:
         for count in range(1, len(growth.leaves) + 1):
             for leaves in combinations(growth.leaves, count):
                 label = ", ".join(leaf.label for leaf in leaves)
-                yield Option(f"linear({label})", _linear(growth, leaves), ())
+                values = tuple(leaf.value for leaf in leaves)
+                yield Option(f"linear({label})", _linear(growth, values), ())
+    elif growth.matrix:
+        for leaf in growth.leaves:
+            if not leaf.direct:  # of another size: nothing else can read it
+                yield Option(f"mm({leaf.label})", _linear(growth, (leaf.value,)), ())
 
 
-def _linear(growth: Growth, leaves: tuple[Leaf, ...]) -> Expr:
-    applied = call("linear", tuple(leaf.value for leaf in leaves), growth.span)
+def _linear(growth: Growth, operands: tuple[Expr, ...]) -> Expr:
+    applied = call("linear", operands, growth.span)
     return type(applied)(applied.callee, (growth.size,), applied.arguments, span=applied.span)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from rnndsl.formatting.formatter import format_expr
 from rnndsl.search.errors import HoleNameClash, RepeatedOption
 from rnndsl.search.generated import read_growth
 from rnndsl.search.grow import grow, reference
+from rnndsl.search.knobs import Value, branches, decided, fixed_knobs, open_knobs
 from rnndsl.search.space import Choice, Option
 from rnndsl.search.tree import transform, walk
 from rnndsl.source import Span
@@ -22,6 +24,7 @@ from rnndsl.syntax import (
     GeneratedHole,
     Hole,
     If,
+    Number,
     Param,
     State,
     Statement,
@@ -47,8 +50,17 @@ class HoleReader:
         holes = (node for node in walk(definition) if isinstance(node, AnyHole))
         self._taken = {hole.name for hole in holes if hole.name}
         found: list[str] = []
+        self._fixed = fixed_knobs(definition.parameters)
+        self._open = {
+            name: tuple(o.value for o in hole.options if isinstance(o, Number))
+            for name, hole in open_knobs(definition.parameters).items()
+        }
         parameters = tuple(self._holes(p, p.name, found) for p in definition.parameters)
-        body = tuple(self._statement(s, found) for s in definition.body)
+        # What a knob's choice is called: its hole's name, else its own.
+        self._choice_of = {
+            p.name: p.default.name for p in parameters if isinstance(p.default, Hole)
+        }
+        body = tuple(self._statement(s, found) for s in decided(definition.body, self._fixed))
         self.template = replace(definition, parameters=parameters, body=body)
         self.roots = tuple(dict.fromkeys(found))
         _check_names(self.roots, self.table, self._written)
@@ -62,6 +74,9 @@ class HoleReader:
                 body=tuple(self._statement(s, into) for s in statement.body),
             )
         if isinstance(statement, If):
+            knob = branches(statement, self._open, self._fixed)
+            if knob is not None:
+                return self._branches(statement, *knob)
             return replace(
                 statement,
                 test=self._holes(statement.test, "if", into),
@@ -69,6 +84,30 @@ class HoleReader:
                 orelse=tuple(self._statement(s, into) for s in statement.orelse),
             )
         return self._holes(statement, _scope(statement), into)
+
+    def _branches(self, statement: If, knob: str, holds: Callable[[Value], bool]) -> Statement:
+        """An `if` that an open knob decides: each of its values adds the holes of one branch."""
+        values = self._open[knob]
+        made: list[tuple[Statement, ...]] = []
+        for taken, part in ((True, statement.body), (False, statement.orelse)):
+            # In the branch the knob has only the values that lead there.
+            self._open[knob] = tuple(value for value in values if holds(value) is taken)
+            inner: list[str] = []
+            made.append(tuple(self._statement(s, inner) for s in part))
+            for value in self._open[knob]:
+                self._lead_to(knob, value, inner)
+        self._open[knob] = values
+        return replace(statement, body=made[0], orelse=made[1])
+
+    def _lead_to(self, knob: str, value: Value, choices: list[str]) -> None:
+        choice = self.table[self._choice_of[knob]]
+        options = tuple(
+            replace(option, choices=tuple(dict.fromkeys((*option.choices, *choices))))
+            if isinstance(option.value, Number) and option.value.value == value
+            else option
+            for option in choice.options
+        )
+        self.table[choice.name] = replace(choice, options=options)
 
     def _holes(self, part: Part, scope: str, into: list[str]) -> Part:
         """``part`` with references for its outermost holes, whose names are put ``into``."""

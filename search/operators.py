@@ -38,8 +38,10 @@ def _function(name: str, arity: int) -> Operator:
 
 
 # `linear` is no row of this table: it reads leaves, never grown expressions, so it ends a
-# branch as a leaf does.  It is listed among the names that `ops` may hold.
+# branch as a leaf does.  `mm` is a matrix times whatever is grown below it, plus a bias; its
+# size is the hole's.  Both are listed among the names that `ops` may hold.
 LINEAR = "linear"
+MATRIX = "mm"
 
 OPERATORS: dict[str, Operator] = {
     operator.name: operator
@@ -52,9 +54,12 @@ OPERATORS: dict[str, Operator] = {
         _function("cos", 1),
         _function("abs", 1),
         _function("neg", 1),
+        _function("selu", 1),
         _binary("+"),
         _binary("-"),
         _binary("*"),
+        _binary("/"),
+        _function("max", 2),
         _function("gate3", 3),
     )
 }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from rnndsl.cell import Cell
 from rnndsl.diagnostics import RnndslError, did_you_mean
@@ -10,10 +13,13 @@ from rnndsl.formatting.formatter import format_file
 from rnndsl.loading import cells_of
 from rnndsl.parsing.reading import read_source
 from rnndsl.search.errors import NoSpace, NoSuchSpace, SpaceWithoutHoles, UnknownSpace
+from rnndsl.search.fitting import check_options
 from rnndsl.search.holes import HoleReader
+from rnndsl.search.knobs import with_knobs
 from rnndsl.search.space import Space
+from rnndsl.search.tree import walk
 from rnndsl.source import Source
-from rnndsl.syntax import CellDefinition, File
+from rnndsl.syntax import CellCall, CellDefinition, File
 
 SPACES = Path(__file__).parent / "spaces"
 
@@ -23,21 +29,22 @@ def list_spaces() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SPACES.glob("*.rnn")))
 
 
-def load_space(place: str | Path) -> Space:
+def load_space(place: str | Path, knobs: Mapping[str, str] = MappingProxyType({})) -> Space:
     """The space in a file; ``FILE.rnn:NAME`` names one of several; or one of ``list_spaces()``.
 
-    RnndslError when there is none, or it makes no sense.
+    ``knobs`` are other values for numbers and texts of the space's header.  RnndslError when
+    there is no such space or knob, the space makes no sense, or an option of it never fits.
     """
     text = str(place)
     path, colon, name = text.rpartition(":")
     if text in list_spaces():
-        return _load(SPACES / f"{text}.rnn", None)
+        return _load(SPACES / f"{text}.rnn", None, knobs)
     if colon and path.endswith(".rnn"):
-        return _load(Path(path), name)
+        return _load(Path(path), name, knobs)
     if not text.endswith(".rnn") and not Path(text).exists():
         close = did_you_mean(text, list_spaces())
         raise RnndslError(NoSuchSpace(None, text, ", ".join(list_spaces()), close))
-    return _load(Path(text), None)
+    return _load(Path(text), None, knobs)
 
 
 def read_space(text: str, name: str | None = None, file: str = "<text>") -> Space:
@@ -48,11 +55,23 @@ def read_space(text: str, name: str | None = None, file: str = "<text>") -> Spac
 
 def candidate_text(space: Space, cell: CellDefinition) -> str:
     """The formatted source of a filled cell, with the cells that it uses above it."""
-    return _file_text((*space.others, cell))
+    known = {other.name: other for other in space.others}
+    used: set[str] = set()
+    waiting = [cell]
+    while waiting:
+        calls = (node.cell.name for node in walk(waiting.pop()) if isinstance(node, CellCall))
+        found = {name for name in calls if name in known} - used
+        used |= found
+        waiting += [known[name] for name in found]
+    return _file_text((*(other for other in space.others if other.name in used), cell))
 
 
-def _load(path: Path, name: str | None) -> Space:
-    return _space(_choose(read_source(path), path, name))
+def _load(path: Path, name: str | None, knobs: Mapping[str, str]) -> Space:
+    cell = _choose(read_source(path), path, name)
+    space = _space(replace(cell, definition=with_knobs(cell.definition, knobs)))
+    if path.parent != SPACES:  # those were tried when they were written
+        check_options(space, cell.source)
+    return space
 
 
 def _choose(source: Source, path: Path | None, name: str | None) -> Cell:

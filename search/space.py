@@ -24,10 +24,12 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A hole: its name, unique in the space, and at least one option."""
+    """A hole: its name, unique in the space, and at least one option; ``grown`` is a place of
+    a grown expression."""
 
     name: str
     options: tuple[Option, ...]
+    grown: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
