@@ -55,7 +55,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from rnndsl.search.reading import load_space
     from rnndsl.search.rungs import make_pruner
     from rnndsl.search.samplers import sampler
     from rnndsl.search.searchers.plain import load_start
@@ -64,10 +63,10 @@ def _run(args: argparse.Namespace) -> int:
 
     record = sampler(args.sampler)
     knobs = read_knobs(args.knob)
-    edits = record.edits and not knobs
-    space = load_start(args.space) if edits else load_space(args.space, knobs)
+    space = load_start(args.space, knobs)
     if _look(space, args):
         return 0
+    record.check(space)
     training = train_settings(args)
     if args.workers > 1 and training.threads is None:
         training = replace(training, threads=share_of_threads(args.workers))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import rnndsl
 from rnndsl.cell import Cell
@@ -21,19 +23,19 @@ from rnndsl.syntax import CellDefinition
 _DRAWS = 30
 
 
-def load_start(place: str | Path) -> Space:
+def load_start(place: str | Path, knobs: Mapping[str, str] = MappingProxyType({})) -> Space:
     """What a search starts from: a space as :func:`load_space` finds it, or a plain cell.
 
     A cell of the library or of a file becomes a space without holes, of that one cell; a
     searcher that edits cells goes on from it.  RnndslError when there is neither.
     """
     try:
-        return load_space(place)
+        return load_space(place, knobs)
     except RnndslError as error:
         if not isinstance(error.diagnostics[0], (NoSpace, NoSuchSpace)):
             raise
         known = str(place).lower() in rnndsl.list_cells() or str(place).endswith(".rnn")
-        if not known:
+        if knobs or not known:
             raise
     return space_of_cell(rnndsl.load(place))
 

@@ -34,13 +34,14 @@ class SearcherRecord:
     options: Mapping[str, Value] = field(default_factory=dict)
     edits: bool = False
 
-    def make(self, space: Space, seed: int) -> Searcher:
-        """A searcher that has been told nothing yet.
-
-        RnndslError (E0631) when the space is a plain cell and the searcher cannot edit it.
-        """
+    def check(self, space: Space) -> None:
+        """RnndslError (E0631) when the space is a plain cell and the searcher edits none."""
         if not space.roots and not self.edits:
             raise RnndslError(NothingToEdit(None, self.name, space.name))
+
+    def make(self, space: Space, seed: int) -> Searcher:
+        """A searcher that has been told nothing yet; RnndslError as for :meth:`check`."""
+        self.check(space)
         return self.maker(space, seed, **self.options)
 
 

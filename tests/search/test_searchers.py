@@ -53,6 +53,11 @@ def test_every_searcher_is_tried() -> None:
     assert {name.partition(",")[0].partition(":")[0] for name in NAMES} == set(SEARCHERS)
 
 
+def test_the_page_says_when_to_use_each_searcher() -> None:
+    page = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+    assert all(f"\n- `{name}" in page for name in SEARCHERS)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_proposals_are_cells_of_the_space(name: str) -> None:
     space = read_space(SMALL)
