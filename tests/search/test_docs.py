@@ -22,10 +22,10 @@ from rnndsl.search.generated import DEEPEST, DEFAULT_DEPTH
 from rnndsl.search.loop import FAVOURITES, PATIENCE
 from rnndsl.search.measures import MEASURES
 from rnndsl.search.objective import TrainSettings
-from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, OPERATORS
+from rnndsl.search.operators import DEFAULT_OPERATORS, LINEAR, MATRIX, OPERATORS
 from rnndsl.search.options import add_arguments, check_budgets, train_settings
 from rnndsl.search.orphans import STRIKES
-from rnndsl.search.reading import candidate_text, list_spaces, read_space
+from rnndsl.search.reading import candidate_text, list_spaces, load_space, read_space
 from rnndsl.search.record import STATES
 from rnndsl.search.rungs import PRUNERS
 from rnndsl.search.samplers import sampler
@@ -61,11 +61,12 @@ def test_search_commands_of_the_page_are_understood() -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     found = [words for name in ("sh", "slurm") for b in blocks(name) for words in commands(b)]
-    assert len(found) == 9
+    assert len(found) == 12
     for words in found:
         args = parser.parse_args(words)
         check_budgets(args)
-        assert args.rerun is not None or args.space in list_spaces()
+        named = args.space in list_spaces()
+        assert named or args.rerun is not None or args.recipes is not None
         assert train_settings(args).places.places
         sampler(args.sampler)
         assert args.task is None or args.task in (*TASKS, "char", "word")
@@ -106,11 +107,13 @@ def test_the_program_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_tables_and_numbers_of_the_page_are_current() -> None:
     flat = " ".join(PAGE.split())
     assert all(f"| `{name}` |" in PAGE for name in list_spaces())
+    for total in (Counter(load_space(name)).total for name in list_spaces()):
+        assert f"| {total:,} |" in PAGE or f" {total:.1e}".replace("e+", "e") in PAGE
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     assert f"that ships: {', '.join(list_spaces())}" in " ".join(parser.format_help().split())
     assert all(f"`{kind}`" in PAGE for kind in [*STATES, "duplicate"])
-    assert f"out of `{' '.join([*OPERATORS, LINEAR])}`" in flat
+    assert f"out of `{' '.join([*OPERATORS, LINEAR, MATRIX])}`" in flat
     assert f"`{' '.join(DEFAULT_OPERATORS)}` when it is left out" in flat
     assert f"from 0 to {DEEPEST} ({DEFAULT_DEPTH} when it is left out)" in flat
     assert f"exceeds {LARGEST:,.0f} or is not finite within {STEPS} steps" in flat
@@ -121,3 +124,12 @@ def test_tables_and_numbers_of_the_page_are_current() -> None:
     assert str(TrainSettings().places.places) == "(50, 100, 200, 400)"
     assert "after 50, 100, 200 and 400 steps" in flat
     assert all(f"`{name}`" in PAGE for name in (*PRUNERS, *MEASURES))
+
+
+def test_features_of_the_page_are_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = (text for text in blocks("python") if "structural_features" in text)
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    runpy.run_path(str(tmp_path / "program.py"))
+    assert capsys.readouterr().out.startswith("3.0\n-")
