@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 
-from rnndsl.backends.tvm.arranging import Arrangement
+from rnndsl.backends.tvm.arranging import Arrangement, arrange
 from rnndsl.backends.tvm.schedule import Step, StepKind, Storage
 from rnndsl.backends.tvm.views import root
-from rnndsl.compiler.cost import StageWork, Work
+from rnndsl.compiler.cost import Prediction, Rates, StageWork, Work, predict
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
 from rnndsl.compiler.ops import OPS
-from rnndsl.compiler.plan import StageKind
+from rnndsl.compiler.plan import Plan, StageKind
 
 _FLOAT = 4
 _REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "argmax", "cumsum", "cummax", "batch_sum"})
@@ -49,7 +49,14 @@ def work_of(arranged: Arrangement) -> tuple[StageWork, ...]:
     )
 
 
+def predict_plan(plan: Plan, rates: Rates, steps: int, batch: int) -> Prediction:
+    """How long a plan over a bound graph takes on one thread, for T and B."""
+    return predict(work_of(arrange(plan)), rates, steps, batch)
+
+
 class _Finder:
+    """Answers for one arranged plan, which it has gone through once."""
+
     def __init__(self, arranged: Arrangement) -> None:
         self.arranged, self.graph = arranged, arranged.plan.graph
         self.schedule = arranged.schedule

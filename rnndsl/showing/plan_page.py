@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
 from rnndsl.backends.tvm.arranging import Arrangement, arrange
-from rnndsl.backends.tvm.groups import Group, groups_of, value_name, work_of
+from rnndsl.backends.tvm.groups import Group, groups_of, predict_plan, value_name, work_of
 from rnndsl.compiler.classes import ScanClass, classify
 from rnndsl.compiler.cost import TYPICAL, Estimate, Prediction, Rates, Work, predict
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
@@ -40,8 +40,7 @@ def _rates(setting: Setting) -> Rates:
 
 def predicted(plan: Plan, setting: Setting) -> float:
     """Seconds of a call of a plan over a bound graph."""
-    work = work_of(arrange(plan))
-    return predict(work, _rates(setting), setting.steps, setting.batch).seconds
+    return predict_plan(plan, _rates(setting), setting.steps, setting.batch).seconds
 
 
 def plan_page(heading: str, plan: Plan, setting: Setting, locate: Locate) -> str:
