@@ -178,3 +178,6 @@ def _list_samplers() -> None:
 
     for name, record in SAMPLERS.items():
         print(f"{name:<12} {record.summary}")
+        if record.options:
+            options = ",".join(f"{key}={value}" for key, value in record.options.items())
+            print(f"{'':<12}   {options}")
