@@ -41,7 +41,7 @@ def main(folder: Path, candidates: int, kills: int) -> int:
             command(folder, candidates), start_new_session=True, stdout=subprocess.DEVNULL
         )
         try:
-            process.wait(timeout=generator.uniform(6, 40))
+            process.wait(timeout=generator.uniform(15, 60))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -15,8 +15,8 @@ import rnndsl
 if TYPE_CHECKING:
     from rnndsl.cell import Cell
 
-STEPS = 64  # of the sequence that is timed
-ROUNDS = 30  # of both cells in turn
+STEPS = 512  # of the sequence that is timed, so that calling it counts for little
+ROUNDS = 20  # of both cells in turn
 
 Sized: TypeAlias = "tuple[str | Cell, int]"  # a cell and its width
 

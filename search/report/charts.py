@@ -74,7 +74,8 @@ def bars(rows: Sequence[tuple[str, float, str]]) -> str:
     longest = max((value for _, value, _ in rows), default=0.0) or 1.0
     lines = [
         f'<div class="bar"><span class="bar-label">{escape(label)}</span>'
-        f'<span class="bar-track"><span class="bar-fill" style="width:{100 * value / longest:.1f}%">'
+        '<span class="bar-track"><span class="bar-fill" '
+        f'style="width:{100 * value / longest:.1f}%">'
         f'</span></span><span class="bar-text">{escape(text)}</span></div>'
         for label, value, text in rows
     ]
@@ -148,7 +149,8 @@ def _grid(across: _Scale, up: _Scale, x: Axis, y: Axis) -> list[str]:
         f'<text class="label" x="{(_LEFT + WIDTH) / 2}" y="{HEIGHT - 6}">{escape(x.label)}</text>'
     )
     parts.append(
-        f'<text class="label" transform="translate(14 {middle}) rotate(-90)">{escape(y.label)}</text>'
+        f'<text class="label" transform="translate(14 {middle}) rotate(-90)">'
+        f"{escape(y.label)}</text>"
     )
     return parts
 

@@ -121,16 +121,13 @@ class _Writer:
         return f"<mrow><mi{style}>{escape(shown)}</mi><mo>(</mo>{written}<mo>)</mo></mrow>"
 
     def _linear(self, node: Call, operands: list[Argument]) -> str:
-        names = [a.value.name for a in node.arguments if a.name == "name" and _is_name(a)]  # type: ignore[union-attr]
-        matrix = f"<msub><mi>W</mi>{_identifier(names[0] if names else self.target)}</msub>"
+        given = [a.value for a in node.arguments if a.name == "name"]
+        names = [value.name for value in given if isinstance(value, Name)]
+        matrix = f"<msub><mi>W</mi>{_identifier((names or [self.target])[0])}</msub>"
         written = [self.write(a.value)[0] for a in operands]
         if len(written) == 1 and isinstance(operands[0].value, Name):
             return f"<mrow>{matrix}<mspace width='0.15em'/>{written[0]}</mrow>"
         return f"<mrow>{matrix}<mo>[</mo>{'<mo>,</mo>'.join(written)}<mo>]</mo></mrow>"
-
-
-def _is_name(argument: Argument) -> bool:
-    return isinstance(argument.value, Name)
 
 
 def _identifier(name: str) -> str:

@@ -101,7 +101,8 @@ def leaderboard(report: StudyReport) -> str:
     note += f"dashed: {board.settings.get('baseline', 'the baseline')}."
     note += f" {more} more in leaderboard.csv." if more > 0 else ""
     return (
-        f'<h2>Leaderboard</h2><div class="card wide"><table><thead><tr><th>#</th><th>cell</th>{units}'
+        '<h2>Leaderboard</h2><div class="card wide"><table><thead><tr><th>#</th><th>cell</th>'
+        f"{units}"
         f'<th></th>{seeds}<th class="number">parameters</th><th class="number">width</th>'
         f"<th>choices</th></tr></thead><tbody>{body}</tbody></table></div>"
         f'<p class="note">{escape(note)}</p>'
@@ -125,7 +126,8 @@ def _row(report: StudyReport, ruler: Ruler, rank: int, record: TrialRecord, test
     facts = record.facts
     parameters = f"{facts['parameters']:,}" if "parameters" in facts else ""
     return (
-        f'<tr class="{"baseline" if is_base else ""}"><td>{rank}</td><td>{escape(name)}</td>{scores}'
+        f'<tr class="{"baseline" if is_base else ""}"><td>{rank}</td><td>{escape(name)}</td>'
+        f"{scores}"
         f"<td>{ruler.row(record.score, repeated, base)}</td>{seeds}"
         f'<td class="number">{parameters}</td><td class="number">{facts.get("width", "")}</td>'
         f'<td><div class="choices" title="{escape(choices)}">{escape(choices)}</div></td></tr>'
@@ -198,7 +200,7 @@ def front(report: StudyReport) -> str:
     names = [("accent", "no other cell is better in every respect"), ("faint", "the others")]
     names.append(("warm", str(report.board.settings.get("baseline", "baseline"))))
     title = "Front" if len(units) == 2 else "Front, in its first two objectives"
-    return f'<h2>{title}</h2><div class="card">{drawn}{_keys(names)}</div>'
+    return f'<h2>{title}</h2><div class="card alone">{drawn}{_keys(names)}</div>'
 
 
 def _scatter(records: Sequence[TrialRecord], kind: str, line: bool) -> Series:
@@ -217,19 +219,22 @@ def importance(report: StudyReport) -> str:
     tables = []
     for name, options in report.options.items():
         rows = "".join(
-            f'<tr><td><code>{escape(option.label)}</code></td><td class="number">{option.median:.3f}'
-            f'</td><td class="number">{option.count}</td></tr>'
+            f"<tr><td><code>{escape(option.label)}</code></td>"
+            f'<td class="number">{option.median:.3f}</td>'
+            f'<td class="number">{option.count}</td></tr>'
             for option in options[:5]
         )
         tables.append(
-            f'<table class="options"><thead><tr><th>{escape(name)}</th><th class="number">median</th>'
-            f'<th class="number">cells</th></tr></thead><tbody>{rows}</tbody></table>'
+            f'<table class="options"><thead><tr><th>{escape(name)}</th>'
+            '<th class="number">median</th><th class="number">cells</th></tr></thead>'
+            f"<tbody>{rows}</tbody></table>"
         )
     return (
         f'{title}<div class="pair"><div class="card"><h3>Importance of each choice</h3>{drawn}'
         '<p class="note">The share of the differences between scores that a choice goes with, by '
         "Optuna's estimate; all choices together are 100 %.</p></div>"
-        f'<div class="card wide"><h3>Options of the most important ones</h3>{"".join(tables)}</div></div>'
+        '<div class="card wide"><h3>Options of the most important ones</h3>'
+        f"{''.join(tables)}</div></div>"
     )
 
 
@@ -288,8 +293,9 @@ def account(report: StudyReport) -> str:
     rows = "".join(f"<tr><td>{escape(r)}</td><td class='number'>{n}</td></tr>" for r, n in reasons)
     table = f'<div class="card wide"><h3>Reasons</h3><table>{rows}</table></div>' if rows else ""
     return (
-        f'<h2>Proposals and time</h2><div class="pair"><div class="card"><h3>Proposals</h3>{proposals}'
-        f'</div><div class="card"><h3>Where the time of the processes went</h3>{times}{static}</div>'
+        '<h2>Proposals and time</h2><div class="pair"><div class="card"><h3>Proposals</h3>'
+        f'{proposals}</div><div class="card"><h3>Where the time of the processes went</h3>'
+        f"{times}{static}</div>"
         f'</div><div style="height:14px"></div>{table}'
     )
 

@@ -52,6 +52,7 @@ pre {{ margin: 8px 0 0; overflow-x: auto; background: var(--page); border-radius
 a {{ color: var(--accent) }}
 summary {{ cursor: pointer; color: var(--accent); font-size: 13.5px; margin-top: 6px }}
 .chart {{ width: 100%; height: auto; display: block }}
+.alone .chart {{ max-width: 640px }}
 .chart text {{ font-size: 12px; fill: var(--quiet); text-anchor: middle }}
 .chart text.y {{ text-anchor: end }}
 .chart text.level {{ text-anchor: end; fill: var(--warm) }}

@@ -34,10 +34,10 @@ def test_single_file_is_cut_at_90_and_95_percent(tmp_path: Path) -> None:
     assert corpus.vocabulary.decode(corpus.test) == "56789"
 
 
-@pytest.mark.parametrize("suffix", [".txt", ""])
-def test_folder_gives_its_own_splits(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("name", ["{}.txt", "{}", "wiki.{}.tokens"])
+def test_folder_gives_its_own_splits(tmp_path: Path, name: str) -> None:
     for split in ("train", "valid", "test"):
-        (tmp_path / f"{split}{suffix}").write_text(f"{split} train valid test")
+        (tmp_path / name.format(split)).write_text(f"{split} train valid test")
     corpus = load_corpus(tmp_path)
     assert corpus.vocabulary.decode(corpus.valid).startswith("valid")
 
