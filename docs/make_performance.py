@@ -3,8 +3,8 @@
     python docs/make_performance.py --measure [GROUP ...]
 
 first measures these groups (all of them, if none is named) with the commands below; what a group's
-file has already is not measured again.  All of it takes about an hour, on a machine that should do
-nothing else.  tests/bench/test_page.py fails when the page is not what this script would write.
+file has already is not measured again.  All of it takes about half an hour, on a machine that
+should do nothing else.  tests/bench/test_page.py fails when the page is not what this script would write.
 """
 
 from __future__ import annotations
@@ -36,20 +36,19 @@ from rnndsl.bench.table import seconds_text
 DOCS = Path(__file__).parent
 RESULTS, PAGE = DOCS / "performance", DOCS / "performance.md"
 
-STREAMED = (32, 64, 128, 256, 512)
-ALL_PEERS = "auto,eager,nn,jax,ort,ort_scan"
+CELLS = "lstm gru layernorm_lstm rhn nascell sru hyperlstm mlstm mingru"
+STREAMED = " ".join(f"50,1,{size},{size}" for size in (32, 64, 128, 256, 512))
+PEERS = "--peers auto,eager,nn,jax,ort,ort_scan"
 # What is measured, as `rnndsl bench` takes it; each group has a file of its own.
 GROUPS = {
-    "library": "--all --infer --train --peers auto,eager,nn,jax --seconds 1"
+    "library": f"{CELLS} --infer --train --peers auto,eager,nn,jax --seconds 1"
     " --shape 35,20,200,200 100,32,256,256 128,1,256,256",
     "large": "lstm gru layernorm_lstm --infer --train --peers auto,eager,nn,jax --seconds 3"
     " --shape 64,64,512,512",
-    "small": f"lstm gru --infer --train --peers {ALL_PEERS} --seconds 2"
-    " --shape 100,1,64,64 100,1,128,128",
-    "stream": f"--all --stream --peers {ALL_PEERS} --seconds 0.5 --shape "
-    + " ".join(f"50,1,{size},{size}" for size in STREAMED),
-    "compile": "layernorm_lstm sru gru --train --peers auto,compile,compile_cell --seconds 2"
-    " --shape 35,20,200,200 --limit 400",
+    "small": f"lstm gru --infer --train {PEERS} --seconds 1 --shape 100,1,64,64 100,1,128,128",
+    "stream": f"{CELLS} --stream {PEERS} --seconds 0.5 --shape {STREAMED}",
+    "compile": "layernorm_lstm gru --train --peers auto,compile,compile_cell --seconds 2"
+    " --shape 35,20,200,200",
 }
 COMMON = "--threads 2 --resume --steady 10"
 SCRIPTS = ("measure_compile", "measure_lengths")
