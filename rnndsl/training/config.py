@@ -20,6 +20,7 @@ OptimizerName = Literal["adamw", "sgd"]
 ScheduleName = Literal["constant", "cosine", "step", "plateau"]
 DtypeName = Literal["float32", "float64"]
 DropoutKind = Literal["locked", "plain"]
+Form = Literal["auto", "steps", "chunked", "convolution"]
 
 Number = int | float
 
@@ -83,6 +84,7 @@ class TrainConfig:
     threads: int | None = None
     backend: str = "auto"
     memory_budget: str | None = None  # bytes of saved values in the backward pass of a layer
+    form: Form = "auto"  # how linear recurrences go through time
     run_dir: str | None = None
 
     def __post_init__(self) -> None:
@@ -111,6 +113,7 @@ FREE_ON_RESUME = frozenset(
         "device",
         "backend",
         "memory_budget",
+        "form",
         "run_dir",
         "data",  # the fingerprint of the tokens is compared instead
         "cell",  # the text of the cell is compared instead
@@ -148,6 +151,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "schedule": get_args(ScheduleName),
     "dtype": get_args(DtypeName),
     "dropout_kind": get_args(DropoutKind),
+    "form": get_args(Form),
 }
 
 

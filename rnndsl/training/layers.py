@@ -29,6 +29,7 @@ def cell_layers(cell: str | Cell, config: TrainConfig) -> LayerFactory:
             hidden_size=hidden_size,
             backend=config.backend,
             memory_budget=config.memory_budget,
+            form=config.form,
             **options,
         )
         return made

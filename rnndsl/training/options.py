@@ -9,6 +9,7 @@ from typing import Any, get_args
 from rnndsl.training.config import (
     DropoutKind,
     DtypeName,
+    Form,
     OptimizerName,
     ScheduleName,
     TrainConfig,
@@ -95,6 +96,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("device", str, "cpu, or cuda"),
             Option("backend", BACKENDS, "auto is TVM on the CPU if installed, else PyTorch"),
             Option("memory-budget", str, "bytes that a layer's backward pass may hold: 64MiB"),
+            Option("form", get_args(Form), "how linear recurrences go through time"),
         ),
     ),
 )
