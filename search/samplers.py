@@ -158,7 +158,12 @@ def _turn(trials: Sequence[FrozenTrial]) -> int:
 
 
 def _running(trials: Sequence[FrozenTrial]) -> list[Choices]:
-    return [_choices(trial) for trial in trials if trial.state is TrialState.RUNNING]
+    """The choices of running trials; a plain cell that runs is one choice, its text."""
+    running = [trial for trial in trials if trial.state is TrialState.RUNNING]
+    return [
+        _choices(trial) or (("", trial.user_attrs.get(CELL, {}).get("text", "")),)
+        for trial in running
+    ]
 
 
 def _choices(trial: FrozenTrial) -> Choices:

@@ -96,11 +96,12 @@ class CellBreeder:
         return None if trial.choices else trial.text
 
     def is_new(self, genome: str, running: Sequence[Choices]) -> bool:
-        return genome not in self._known
+        under_way = {text for choices in running for _, text in choices}
+        return genome not in self._known and genome not in under_way
 
     def first(self, draw: random.Random, running: Sequence[Choices]) -> str | None:
         genome = self._space.text
-        if genome not in self._known:
+        if self.is_new(genome, running):
             return genome
         for _ in range(draw.randint(1, self._FIRST_EDITS)):
             genome, _ = self.mutate(genome, draw)

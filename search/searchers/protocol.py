@@ -83,7 +83,7 @@ class Searcher(Protocol):
         ``turn`` is a source of randomness and nothing else: the same turn after the same trials
         gives the same proposal.  A study counts its trials that stand, finished or under way,
         so that what was interrupted and done again is one turn.  ``running`` are the choices
-        that other workers are trying just now.
+        that other workers are trying just now; of a plain cell, its text as the only label.
         """
 
     def tell(self, trial: Judged) -> None:

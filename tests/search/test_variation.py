@@ -140,6 +140,13 @@ def test_evolution_goes_on_from_a_plain_cell_and_resumes() -> None:
     assert told(again) == told(whole)  # type: ignore[arg-type]
 
 
+def test_the_text_that_another_worker_tries_is_not_proposed() -> None:
+    space = load_start("gru")
+    searcher = EvolutionSearcher(space, 0)
+    proposal = searcher.ask(0, [(("", space.text),)])
+    assert proposal is not None and candidate_text(space, proposal.cell) != space.text
+
+
 def test_evolution_of_a_plain_cell_finds_better_ones() -> None:
     space = load_start("lstm")
 
