@@ -63,7 +63,7 @@ def _with_weight(
         site.zero(),
         turn=site.turn,
     )
-    return product(found, site.machine.rows, site.machine.lone_tiles)
+    return product(found, site.machine.rows, site.machine.lone_tiles, site.team)
 
 
 def _of_streams(site: Site, operands: tuple[str, str], out: str) -> Stmt | None:

@@ -20,11 +20,14 @@ from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
 from rnndsl.backends.tvm.signature import Packing, Signature
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
+from rnndsl.backends.tvm.work import has_columns, is_split
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
 
 _DEFAULT = Options()
+_ALONE = Team()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +122,11 @@ class _Body:
             ]
         )
 
-    def _step(self, step: Step, block: Block, held: Held = frozenset()) -> Stmt | None:
+    def _step(
+        self, step: Step, block: Block, held: Held = frozenset(), team: Team = _ALONE
+    ) -> Stmt | None:
         return self.values.outline.call(
-            lambda: lower_step(self.values, step, block, held, self.reverse)
+            lambda: lower_step(self.values, step, block, held, self.reverse, team)
         )
 
     def _copy(
@@ -137,7 +142,9 @@ class _Body:
         values, size = self.values, self.values.rows_of_block(position)
         everything = Block(values.rows, tir.index(0), tir.index(0))
         # What a stage computes is there for all parts before the next one.
-        sums = [values.team.wait(), *(self._step(step, everything) for step in stage.sums)]
+        totals = (self._step(step, everything, team=values.team) for step in stage.sums)
+        sums = [values.team.wait(), *totals]
+        team = values.columns if has_columns(self.graph, stage) else _ALONE
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
                 values.rows, size, lambda first, n: self._rows_of(stage, Block(n, first, first))
@@ -151,18 +158,28 @@ class _Body:
                 base, named = tir.bind("base", time * values.batch + first, tir.INDEX)
                 turned, flagged = tir.bind("turn", turn, tir.INDEX)
                 block = Block(count, base, first, turned)
-                inner = self._rows_of(stage, block, frozenset(stage.states))
+                inner = self._rows_of(stage, block, frozenset(stage.states), team)
                 return None if inner is None else tir.sequence([named, flagged, inner])
 
             return tir.loop(values.steps, at_time, "t")
 
-        return tir.sequence([self._blocks(values.batch, size, examples), *sums])
+        rows = self._blocks(values.batch, size, examples, whole=team.is_shared)
+        return tir.sequence([rows, *sums])
 
     def _blocks(
-        self, rows: Expr, size: int, body: Callable[[Expr, Expr], Stmt | None]
+        self,
+        rows: Expr,
+        size: int,
+        body: Callable[[Expr, Expr], Stmt | None],
+        whole: bool = False,
     ) -> Stmt | None:
-        """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time."""
+        """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time; with
+        ``whole`` every part takes all rows if there are few."""
         start, stop, shared = self.values.team.share(rows, self.values.options.machine.rows)
+        if whole:
+            few = self.values.few > 0
+            start = tirx.Select(few, tir.index(0), start)
+            stop = tirx.Select(few, rows, stop)
         count = tirx.floordiv(stop - start + (size - 1), tir.index(size))
 
         def one(block: Expr) -> Stmt | None:
@@ -175,14 +192,22 @@ class _Body:
 
         return tir.sequence([*shared, tir.loop(count, one, "block")])
 
-    def _rows_of(self, stage: StageSteps, block: Block, held: Held = frozenset()) -> Stmt | None:
-        return tir.sequence(
-            [
-                *(self._step(step, block, held) for step in stage.steps),
-                *(self._output(name, value, block, held) for name, value in _pairs(stage)),
-                *(self._advance(stage, block, held) if held else ()),
-            ]
-        )
+    def _rows_of(
+        self, stage: StageSteps, block: Block, held: Held = frozenset(), team: Team = _ALONE
+    ) -> Stmt | None:
+        """All that a stage does with a block; the parts of ``team`` share the products."""
+        done, alone = list[Stmt | None](), list[Stmt | None]()
+        for step in stage.steps:
+            if team.is_shared and is_split(self.graph, step):
+                if alone:
+                    done += [team.first_alone(tir.sequence(alone)), team.wait()]
+                    alone = []
+                done += [self._step(step, block, held, team), team.wait()]
+            else:
+                alone.append(self._step(step, block, held))
+        alone += (self._output(name, value, block, held) for name, value in _pairs(stage))
+        alone += self._advance(stage, block, held) if held else ()
+        return tir.sequence([*done, team.first_alone(tir.sequence(alone)), team.wait()])
 
     def _output(self, name: str, value: int, block: Block, held: Held) -> Stmt | None:
         rows = self.values.output_rows(name)

@@ -9,6 +9,7 @@ from tvm import tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_views import Indices
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Expr, Extent, Stmt
 
 
@@ -17,6 +18,7 @@ def add(a: Expr, b: Expr) -> Expr:
     return a + b
 
 
+_ALONE = Team()
 Nest = Callable[[Callable[[Indices], Stmt | None]], Stmt | None]
 
 
@@ -45,33 +47,38 @@ class Product:
         return str(self.neutral.ty.dtype)
 
 
-def product(found: Product, rows_at_once: int, lone_tiles: int) -> Stmt | None:
+def product(found: Product, rows_at_once: int, lone_tiles: int, team: Team = _ALONE) -> Stmt | None:
     """A register for every result of ``rows_at_once`` rows in a tile.
 
     What is left of the rows goes in pairs, then one by one with ``lone_tiles`` tiles at a
-    time.  The weights of these tiles are read for all rows before the next ones.
+    time.  The weights of these tiles are read for all rows before the next ones.  The parts
+    of ``team`` share the tiles.
     """
 
     def at(outer: Indices) -> Stmt | None:
         full, rest = divmod(found.size, found.tile)
         groups, left = divmod(full, lone_tiles)
+        start, stop, shared = team.share(tir.index(groups), 1)
 
         def some(first: Expr, tiles: int, width: int) -> Stmt | None:
             return _rows(found, outer, rows_at_once, _Tiles(first, tiles, width))
 
         def group(number: Expr) -> Stmt | None:
-            place = number
+            place = start + number
             if found.turn is not None:
-                place = place + found.turn * ((groups - 1) - number * 2)
+                place = place + found.turn * ((stop - start - 1) - number * 2)
             return some(place * lone_tiles, lone_tiles, found.tile)
 
-        return tir.sequence(
+        others = tir.sequence(
             [
-                tir.loop(groups, group, "tiles"),
                 some(tir.index(groups * lone_tiles), left, found.tile) if left else None,
                 some(tir.index(full), 1, rest) if rest else None,
             ]
         )
+        if others is not None and team.is_shared:
+            others = tirx.IfThenElse(tirx.EQ(stop, tir.index(groups)), others, None)
+        count = stop - start if team.is_shared else groups
+        return tir.sequence([*shared, tir.loop(count, group, "tiles"), others])
 
     return tir.nest(found.outer, at, "abcdef")
 

@@ -13,22 +13,26 @@ from rnndsl.backends.tvm.lower_sums import summed
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read
 from rnndsl.backends.tvm.schedule import Part, Step, StepKind, is_total
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Expr, Scope, Stmt
 from rnndsl.compiler.ir import Leaf, LeafRole, Node, ResultRole
 
 Held = frozenset[str]
 
 
-def lower_step(values: Values, step: Step, block: Block, held: Held, reverse: bool) -> Stmt | None:
+def lower_step(
+    values: Values, step: Step, block: Block, held: Held, reverse: bool, team: Team
+) -> Stmt | None:
     """The statements of a step for the rows of a block.
 
-    ``held`` are the states carried by the present scan; raises UnsupportedOp.
+    ``held`` are the states carried by the present scan, ``team`` shares products; raises
+    UnsupportedOp.
     """
     match step.kind:
         case StepKind.GROUP:
             return _group(values, step.values, block, held)
         case StepKind.NODE:
-            return _node(values, step.values[0], block, held)
+            return _node(values, step.values[0], block, held, team)
         case StepKind.DELAY:
             return _delay(values, step.values[0], block, reverse)
         case StepKind.KEEP:
@@ -85,7 +89,7 @@ def _definition(values: Values, value: int) -> Node:
     return found
 
 
-def _node(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
+def _node(values: Values, value: int, block: Block, held: Held, team: Team) -> Stmt | None:
     node = _definition(values, value)
     graph = values.graph
     site = Site(
@@ -98,7 +102,7 @@ def _node(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
         values.dtype,
         values.options.machine,
         block.turn,
-        values.team,
+        team,
     )
     if is_total(node) and node.op == "contract":
         return summed(site)

@@ -27,7 +27,7 @@ from rnndsl.backends.tvm.signature import (
 )
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
-from rnndsl.backends.tvm.work import work
+from rnndsl.backends.tvm.work import has_columns, work
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 
 
@@ -73,7 +73,7 @@ class Values:
         # Arrays of 16 bits are widened when they are read.
         self.dtype, self.stored = computed_in(dtype), dtype
         self._passing = Passing(options.passing, dtype)
-        self.team = Team(options.shared)
+        self.team = Team.of_call() if options.shared else Team()
         self.outline = Outline(f"{symbol}_part")
         self.width = options.machine.width(self.dtype)
         self.steps, self.batch = tir.length("steps"), tir.length("batch")
@@ -82,6 +82,10 @@ class Values:
         self._weights: dict[tuple[str, Packing | None], tuple[Weight, Buffer]] = {}
         self._packed: dict[tuple[int, Packing], Buffer] = {}
         self._layout = layout
+        rows = options.machine.rows
+        self.columns, self.few, self._home = Team(), tir.index(0), tir.index(0)
+        if options.shared:
+            self.columns, self.few, self._home = self.team.for_few(self.batch, rows)
         # Streams follow the memory of fixed size, which is known last.
         self._fixed = tir.length("fixed")
         self._fixed_size = layout.workspace.fixed
@@ -164,6 +168,7 @@ class Values:
             *arguments,
             *([] if self.options.passing is Passed.TABLE else [check]),
             *self.team.declarations,
+            *self.columns.declarations,
             tirx.Bind(self._fixed, tir.index(self._fixed_size)),
             *self._passing.declarations,
             *self.declarations,
@@ -219,13 +224,20 @@ class Values:
         self._memory: dict[Key, _Memory] = {}
         per_part = self._layout.workspace.per_part
         own = self._fixed + self.team.part * per_part
+        joint = self._fixed + self._home * per_part
+        inside = {
+            key
+            for stage in self.schedule.stages
+            if has_columns(self.graph, stage)
+            for key in (*(v for step in stage.steps for v in step.values), *stage.swapped)
+        }
         streams = self._fixed + self.team.parts * per_part
         for key, slot in self._layout.slots.items():
             lead: tuple[Extent, ...] = ()
             offset = tir.index(slot.offset)
             if slot.storage in (Storage.BLOCK, Storage.PART):
                 lead = (slot.rows,) if slot.storage is Storage.BLOCK else ()
-                offset = own + slot.offset
+                offset = (joint if key in inside else own) + slot.offset
             elif slot.storage is Storage.STREAM:
                 lead, offset = (self.rows,), self.rows * slot.offset + streams
             name = plain(display_name(self.graph, key))

@@ -6,6 +6,8 @@ once, and they wait for each other between its stages.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
@@ -15,21 +17,39 @@ from rnndsl.backends.tvm.tir import Expr, Stmt
 _COUNT, _NUMBER, _BARRIER = "omp_get_num_threads", "omp_get_thread_num", "GOMP_barrier"
 
 
+@dataclass(frozen=True, slots=True)
 class Team:
-    """Part ``part`` of ``parts``; constants 0 and 1 where a kernel is never shared."""
+    """Part ``part`` of ``parts``; constants 0 and 1 where work is never shared.
 
-    def __init__(self, shared: bool) -> None:
-        self.is_shared = shared
-        self.part, self.parts = tir.index(0), tir.index(1)
-        self.lengths: list[Expr] = []
-        self.declarations: list[Stmt] = []
-        if shared:
-            wanted = tir.length("threads")
-            self.lengths = [wanted]
-            several = wanted > 1
-            self.parts, counted = _asked("parts", several, _COUNT, 1)
-            self.part, numbered = _asked("part", several, _NUMBER, 0)
-            self.declarations = [counted, numbered]
+    ``lengths`` are arguments of the kernel, ``declarations`` find the others in them.
+    """
+
+    is_shared: bool = False
+    part: Expr = field(default_factory=lambda: tir.index(0))
+    parts: Expr = field(default_factory=lambda: tir.index(1))
+    lengths: tuple[Expr, ...] = ()
+    declarations: tuple[Stmt, ...] = ()
+
+    @classmethod
+    def of_call(cls) -> Team:
+        """All threads that run the kernel."""
+        wanted = tir.length("threads")
+        parts, counted = _asked("parts", wanted > 1, _COUNT, 1)
+        part, numbered = _asked("part", wanted > 1, _NUMBER, 0)
+        return cls(True, part, parts, (wanted,), (counted, numbered))
+
+    def for_few(self, rows: Expr, multiple: int) -> tuple[Team, Expr, Expr]:
+        """The team that shares each step of a scan with too few rows to share these: each part
+        is alone in it where there are enough.  Then whether it is so, and the part in whose
+        memory this part works, both with their declarations."""
+        few = tirx.floordiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
+        zero, one = tir.index(0), tir.index(1)
+        flag, flagged = tir.bind("few", tirx.Cast(tir.INDEX, few), tir.INDEX)
+        part, numbered = tir.bind("column", tirx.Select(flag > 0, self.part, zero), tir.INDEX)
+        parts, counted = tir.bind("columns", tirx.Select(flag > 0, self.parts, one), tir.INDEX)
+        home, homed = tir.bind("home", tirx.Select(flag > 0, zero, self.part), tir.INDEX)
+        found = Team(True, part, parts, (), (flagged, numbered, counted, homed))
+        return found, flag, home
 
     def wait(self) -> Stmt | None:
         """All parts wait here until the last has come."""

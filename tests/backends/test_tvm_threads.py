@@ -38,9 +38,11 @@ def run(layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
     return [y.detach(), *(f.detach() for f in finals), *torch.autograd.grad(loss, [x, *params])]
 
 
-def problem(cell: str, dtype: torch.dtype, batch: int) -> tuple[torch.nn.Module, Tensor]:
+def problem(
+    cell: str, dtype: torch.dtype, batch: int, hidden: int = 19
+) -> tuple[torch.nn.Module, Tensor]:
     torch.manual_seed(0)
-    layer = rnndsl.layer(cell, 5, 19, backend="tvm").to(dtype)
+    layer = rnndsl.layer(cell, 5, hidden, backend="tvm").to(dtype)
     return layer, torch.randn(11, batch, 5, dtype=dtype)
 
 
@@ -67,6 +69,20 @@ def test_the_number_of_threads_changes_rounding_at_most(
         # Streams and states are not sums over rows: these are the very same.
         for found, expected in zip(together[:2], alone[:2], strict=True):
             assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_threads_share_the_products_of_a_step_where_examples_are_few(cell: str, batch: int) -> None:
+    layer, x = problem(cell, torch.float32, batch, hidden=203)
+    alone = on(1, layer, x)
+    tolerance = 2 * 11 * batch * torch.finfo(torch.float32).eps
+    for threads in (2, 3):
+        together = on(threads, layer, x)
+        assert torch.equal(together[0], alone[0])
+        for found, expected in zip(together, alone, strict=True):
+            scale = max(1.0, float(expected.abs().max()))
+            torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
 
 
 @pytest.mark.parametrize("cell", CELLS)
