@@ -120,7 +120,7 @@ class CannotStack(Diagnostic):
 class MissingSize(Diagnostic):
     code = "E0412"
     title = "dimension {name} of the cell has no size"
-    help = "give it to layer(): {keyword}=..."
+    help = "give {keyword}=..."
     name: str
     keyword: str
 

@@ -73,34 +73,6 @@ class WrongWeights(Diagnostic):
 
 
 @dataclass(frozen=True)
-class MissingSize(Diagnostic):
-    code = "E0509"
-    title = "the dimension {dimension} of `{cell}` has no size"
-    help = "give {keyword}=..."
-    cell: str
-    dimension: str
-    keyword: str
-
-
-@dataclass(frozen=True)
-class UnknownSize(Diagnostic):
-    code = "E0510"
-    title = "`{cell}` has no dimension or number `{name}`"
-    help = "did you mean `{suggestion}`?"
-    cell: str
-    name: str
-    suggestion: str = ""
-
-
-@dataclass(frozen=True)
-class BadSize(Diagnostic):
-    code = "E0511"
-    title = "{name} must be a whole number from 1, not {value}"
-    name: str
-    value: str
-
-
-@dataclass(frozen=True)
 class NotExportable(Diagnostic):
     code = "E0512"
     title = "this layer cannot be compiled to a library: {reason}"

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.errors import LayerOptionError
+from rnndsl.backends.sizes import CellSizes, cell_sizes
 from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
-from rnndsl.backends.torch.errors import LayerOptionError
 from rnndsl.backends.torch.forms import check_form
 from rnndsl.backends.torch.module import Layer, Options
-from rnndsl.backends.torch.sizes import CellSizes, cell_sizes
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.ir import LeafRole

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.errors import LayerOptionError
 from rnndsl.backends.torch.build import layer
 from rnndsl.backends.torch.direction import Direction
-from rnndsl.backends.torch.errors import LayerOptionError
 from rnndsl.backends.torch.module import Layer
 
 # The parameters of one layer and direction, from torch's weight_ih, weight_hh, bias_ih, bias_hh.

@@ -11,10 +11,6 @@ class LayerInputError(RnndslError, ValueError):
     """A tensor that a layer is called on does not fit: shape, dtype, device or count."""
 
 
-class LayerOptionError(RnndslError, ValueError):
-    """An argument of ``layer()`` or ``from_torch()`` does not fit the cell."""
-
-
 class SecondDerivativeError(RnndslError, NotImplementedError):
     """Someone differentiates the backward pass of a layer."""
 

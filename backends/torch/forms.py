@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.errors import LayerOptionError
+from rnndsl.backends.errors import LayerOptionError
 from rnndsl.cell import Cell
 from rnndsl.compiler.forms.choose import AUTO, FORMS, STEPS
 from rnndsl.compiler.forms.choose import check_form as refusals

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.errors import LayerOptionError
 from rnndsl.backends.torch.arguments import Expected, arrange, fail, tensor_of
 from rnndsl.backends.torch.automatic import resolve
 from rnndsl.backends.torch.calls import program_call
-from rnndsl.backends.torch.errors import LayerInputError, LayerOptionError
+from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.backends.torch.states import State, split_states
 from rnndsl.backends.torch.stepping import PACKED_DTYPES, KernelStep, PlanStep

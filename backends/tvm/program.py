@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.errors_tvm import (
-    BadSize,
-    MissingSize,
     NotExportable,
-    UnknownSize,
     WrongWeights,
 )
+from rnndsl.backends.sizes import cell_sizes
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.initializers import initialize
 from rnndsl.compiler.interpreter import run_shared
@@ -26,7 +24,7 @@ from rnndsl.compiler.pipeline import Observer
 from rnndsl.compiler.selection import Selection, select
 from rnndsl.compiler.separate import Program, separate
 from rnndsl.compiler.sizes import bind_sizes
-from rnndsl.diagnostics import RnndslError, did_you_mean
+from rnndsl.diagnostics import RnndslError
 
 # What runs where no gradient is wanted.
 INFERENCE = select(second="final")
@@ -67,7 +65,8 @@ def cell_layer(
     RnndslError when sizes or weights do not fit.
     """
     found = cell if isinstance(cell, Cell) else load(cell)
-    dims, chosen = _sizes(found, input_size, hidden_size, numbers)
+    sizes = cell_sizes(found, input_size, hidden_size, numbers)
+    dims, chosen = sizes.dims, sizes.numbers
     lowered = lower(found, chosen)
     graph = bind_sizes(lowered.graph, dims, found.sources())
     expected = initialize(lowered.params, dims, seed)
@@ -135,41 +134,3 @@ def _check_mapping(cell: str, given: object) -> None:
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
-
-
-def _sizes(
-    cell: Cell,
-    input_size: int | None,
-    hidden_size: int | None,
-    numbers: Mapping[str, int | float],
-) -> tuple[dict[str, int], dict[str, int | float]]:
-    """Sizes of the dimensions, and the numbers that are not dimensions.
-
-    ``input_size`` is D, or the first dimension of a cell without D; ``hidden_size`` is H, or
-    the next one; other dimensions are given among ``numbers``.
-    """
-    parameters = cell.definition.parameters
-    dims = [p.name for p in parameters if p.default is None]
-    known = [p.name for p in parameters]
-    for name in numbers:
-        if name not in known:
-            raise RnndslError(UnknownSize(None, cell.name, name, did_you_mean(name, known)))
-    sizes: dict[str, Any] = {name: numbers[name] for name in dims if name in numbers}
-    first = "D" if "D" in dims else next((d for d in dims if d not in sizes), "")
-    second = "H" if "H" in dims else next((d for d in dims if d not in (*sizes, first)), "")
-    keywords = {first: "input_size", second: "hidden_size"}
-    for name, keyword, size in (
-        (first, "input_size", input_size),
-        (second, "hidden_size", hidden_size),
-    ):
-        if size is not None and not name:
-            raise RnndslError(UnknownSize(None, cell.name, keyword))
-        if size is not None:
-            sizes[name] = size
-    for name in dims:
-        if name not in sizes:
-            raise RnndslError(MissingSize(None, cell.name, name, keywords.get(name, name)))
-        if isinstance(sizes[name], bool) or not isinstance(sizes[name], int) or sizes[name] < 1:
-            raise RnndslError(BadSize(None, keywords.get(name, name), repr(sizes[name])))
-    chosen = {name: value for name, value in numbers.items() if name not in dims}
-    return sizes, chosen

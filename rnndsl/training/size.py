@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rnndsl.backends.torch.sizes import cell_sizes
+from rnndsl.backends.sizes import cell_sizes
 from rnndsl.compiler.initializers import count_parameters
 from rnndsl.compiler.ir import Leaf, Node, ResultRole
 from rnndsl.dims import Dim, DimError

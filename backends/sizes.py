@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.errors import LayerOptionError
+from rnndsl.backends.errors import LayerOptionError
 from rnndsl.cell import Cell
 from rnndsl.diagnostics import did_you_mean
 
@@ -26,7 +26,7 @@ class CellSizes:
 def cell_sizes(
     cell: Cell, input_size: int | None, hidden_size: int | None, extra: Mapping[str, int | float]
 ) -> CellSizes:
-    """Sizes from the arguments of ``layer()``.
+    """Sizes from the arguments of ``layer()`` or ``compile_cell()``.
 
     ``input_size`` is D, or the first dimension of a cell without D; ``hidden_size`` is H, or
     the next one.  LayerOptionError when a dimension is left without a size, or a name or
