@@ -26,6 +26,7 @@ CHUNK = 25
 CHUNKS = [range(start, start + CHUNK) for start in range(0, CELLS, CHUNK)]
 SHAPES = ((4, 2), (1, 3), (3, 1))  # T, B
 FLOAT32_EVERY = 5
+LAYER_EVERY = 50  # compiling both directions takes seconds
 # More than one chaotic draw in ten would mean that the cells test little.
 MOST_CHAOTIC = CHUNK // 10
 
@@ -37,11 +38,12 @@ def chunks(name: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(name, CHUNKS, ids=ids)
 
 
-def layer_and_problem(seed: int) -> tuple[Layer, Problem]:
+def layer_and_problem(seed: int, backend: str = "torch") -> tuple[Layer, Problem]:
     """The layer of a random cell in float64, and a problem on the layer's parameters."""
     torch.manual_seed(seed)
     hidden = 3 + seed % 3
-    made = rnndsl.layer(rnndsl.parse(random_cell(seed)), 3, hidden, dtype=torch.float64)
+    cell = rnndsl.parse(random_cell(seed))
+    made = rnndsl.layer(cell, 3, hidden, dtype=torch.float64, backend=backend)
     direction = made.first
     params = {s.name: direction.tensor(s.name).detach().numpy() for s in direction.specs}
     length, batch = SHAPES[seed % len(SHAPES)]
@@ -83,7 +85,7 @@ def torch_values(made: Layer, problem: Problem) -> dict[str, Array]:
 
 def compare(seed: int, backend: str) -> bool:
     """Check one cell; False when it is chaotic."""
-    made, problem = layer_and_problem(seed)
+    made, problem = layer_and_problem(seed, "tvm" if backend == "tvm layer" else "torch")
     dtype = np.float32 if backend == "tvm float32" else np.float64
     with np.errstate(all="ignore"):
         exact = values(problem)
@@ -91,7 +93,7 @@ def compare(seed: int, backend: str) -> bool:
     if allowed is None:
         return False
     exact = {name: np.asarray(array) for name, array in exact.items()}
-    if backend == "torch":
+    if backend in ("torch", "tvm layer"):
         found = torch_values(made, problem)
         # A gradient that autograd leaves out is zero by definition.
         known = {n: a for n, a in found.items() if n in exact}
@@ -114,6 +116,12 @@ def tvm_values(problem: Problem, dtype: str) -> dict[str, Array]:
 def test_torch_agrees_in_values_and_gradients(seeds: range) -> None:
     chaotic = sum(not compare(seed, "torch") for seed in seeds)
     assert chaotic <= MOST_CHAOTIC
+
+
+@pytest.mark.skipif(not has_tvm, reason="TVM is not installed")
+@pytest.mark.parametrize("seed", range(0, CELLS, LAYER_EVERY))
+def test_layers_on_tvm_agree_in_values_and_gradients(seed: int) -> None:
+    compare(seed, "tvm layer")
 
 
 @pytest.mark.skipif(not has_tvm, reason="TVM is not installed")
