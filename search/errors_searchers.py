@@ -27,3 +27,11 @@ class NothingToEdit(Diagnostic):
     help = "edit it with `--sampler evolution`, or write `?(a | b)` where it may vary"
     sampler: str
     name: str
+
+
+@dataclass(frozen=True)
+class ScipyMissing(Diagnostic):
+    code = "E0632"
+    title = "the sampler `{sampler}` needs SciPy, which is not installed"
+    help = "run `pip install rnndsl[search]`, or choose another sampler"
+    sampler: str

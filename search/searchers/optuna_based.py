@@ -7,6 +7,7 @@ The sampler is made anew for every turn with a seed of its own: it keeps nothing
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +17,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState, create_trial
 
+from rnndsl.diagnostics import RnndslError
 from rnndsl.search.counting import Derivation
+from rnndsl.search.errors_searchers import ScipyMissing
 from rnndsl.search.fill import fill
 from rnndsl.search.record import REDONE, STATES
 from rnndsl.search.searchers.derivations import label_choices, propose, read_choices
@@ -192,8 +195,11 @@ def make_tpe(space: Space, seed: int) -> OptunaSearcher:
 def make_gp(space: Space, seed: int) -> OptunaSearcher:
     """Optuna's Gaussian process with expected improvement (log EI; EHVI for several).
 
-    It models the holes that every cell has; the others are drawn at random.
+    It models the holes that every cell has; the others are drawn at random.  RnndslError
+    (E0632) when SciPy is not installed, with which Optuna computes it.
     """
+    if importlib.util.find_spec("scipy") is None:
+        raise RnndslError(ScipyMissing(None, "gp"))
 
     def make(seed: int) -> BaseSampler:
         return optuna.samplers.GPSampler(seed=seed, warn_independent_sampling=False)
