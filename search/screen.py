@@ -37,9 +37,9 @@ def probe_sizes(graph: Graph) -> dict[str, int]:
     places = SIZES if "D" in names else SIZES[1:]
     apart = {name: places[k % len(places)] for k, name in enumerate(names)}
     try:
-        for value in (*graph.leaves, *graph.nodes):
-            if any(int(d.bind(apart)) < 1 for d in value.type.shape):
-                raise DimError("a length is not positive")
+        types = [value.type for value in graph.leaves] + [value.type for value in graph.nodes]
+        if any(int(dim.bind(apart)) < 1 for kind in types for dim in kind.shape):
+            raise DimError("a length is not positive")
     except DimError:
         return {name: 24 for name in names}
     return apart

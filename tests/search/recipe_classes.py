@@ -39,9 +39,10 @@ def isomorphism_key(recipe: Recipe) -> str:
             graph.add_edge(read, name, tag=f"{before}|{tag}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return nx.weisfeiler_lehman_graph_hash(
+        found: str = nx.weisfeiler_lehman_graph_hash(
             graph, edge_attr="tag", node_attr="label", iterations=16
         )
+    return found
 
 
 def tied_outputs(recipe: Recipe, steps: int = 3) -> np.ndarray:
@@ -58,6 +59,7 @@ def tied_outputs(recipe: Recipe, steps: int = 3) -> np.ndarray:
             for place, read in enumerate(node["input"]):
                 weights[name, place] = of_input if read == "x" else of_hidden
             weights[name, None] = bias
+    outputs: np.ndarray
     with np.errstate(all="ignore"):
         outputs, _ = run_recipe(recipe, weights, generator.standard_normal((steps, 2, D)), H)
     return outputs
