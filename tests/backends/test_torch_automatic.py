@@ -6,6 +6,7 @@ import copy
 import logging
 import pickle
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -72,3 +73,18 @@ def test_copies_and_pickles_keep_the_backend() -> None:
         assert torch.equal(
             pickle.loads(pickle.dumps(other.first)).tensor("r.bias"), other.first.tensor("r.bias")
         )
+
+
+@pytest.mark.parametrize("backend", ["torch", "auto"])
+def test_threads_that_share_a_layer_get_what_one_gets(backend: str) -> None:
+    torch.manual_seed(0)
+    layer = rnndsl.layer("gru", 5, 7, num_layers=2, backend=backend)  # compiled in the threads
+    inputs = [torch.randn(3 + k, 2, 5) for k in range(8)]
+
+    def gradient(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(layer(x)[0].sin().sum(), list(layer.parameters()))
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(gradient, inputs * 3))
+    for x, gradients in zip(inputs * 3, found, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(gradients, gradient(x), strict=True))
