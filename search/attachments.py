@@ -18,11 +18,18 @@ _NOTE_PART = 2045  # characters: what the dashboard allows
 def attach(
     study: optuna.Study, trial: optuna.Trial, text: str, outcome: Outcome, folder: Path
 ) -> None:
-    """Attach a cell to its trial: a note with its text, and text and drawing as files.
+    """Attach a cell to its trial: a note with its text; of one that was trained to the end,
+    which are few where there are rungs, also text and drawing as files.
 
     The files lie in the study's folder, where ``optuna-dashboard --artifact-dir`` finds them.
-    Takes some tens of milliseconds.
+    A drawing takes some tenths of a second.
     """
+    _note(study, trial, _note_text(text, outcome))
+    if outcome.kind == "scored":
+        _files(study, trial, text, folder)
+
+
+def _files(study: optuna.Study, trial: optuna.Trial, text: str, folder: Path) -> None:
     from rnndsl.showing.show import drawing
 
     store_folder = folder / ARTIFACTS
@@ -42,7 +49,6 @@ def attach(
                 storage=study._storage,
                 mimetype=mimetype,
             )
-    _note(study, trial, _note_text(text, outcome))
 
 
 def _note_text(text: str, outcome: Outcome) -> str:

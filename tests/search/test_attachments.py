@@ -10,8 +10,9 @@ import pytest
 optuna = pytest.importorskip("optuna", reason="searching needs Optuna")
 
 from rnndsl.search.attachments import ARTIFACTS
+from rnndsl.search.record import Outcome
 from rnndsl.search.storage import Place, load_storage
-from tests.search.stub import SPACE, search
+from tests.search.stub import SPACE, Stub, search
 
 CHAIN = "".join(f"    a{k + 1} = tanh(a{k})\n" for k in range(120))
 LONG = SPACE.replace("u = ?act", "a0 = ?act").replace("    h' =", CHAIN + "    h' =")
@@ -35,6 +36,15 @@ def test_trained_cells_have_text_and_drawing(tmp_path: Path, drawings: None) -> 
         files = attached(tmp_path, record.number)
         assert files["S.rnn"] == record.text
         assert files["S.svg"].startswith("<svg") and "prefers-color-scheme" not in files["S.svg"]
+
+
+def test_cells_that_were_given_up_have_their_text_alone(tmp_path: Path, drawings: None) -> None:
+    result = search(tmp_path, Stub(lambda text, report: Outcome("pruned")), trials=1)
+    (record,) = result.board.rows
+    assert attached(tmp_path, record.number) == {}
+    cells = load_storage(Place(tmp_path)).cells
+    notes = cells._storage.get_study_system_attrs(cells._study_id)
+    assert any(record.text.rstrip() in str(note) for note in notes.values())
 
 
 def test_notes_are_as_the_dashboard_reads_them(tmp_path: Path, drawings: None) -> None:
