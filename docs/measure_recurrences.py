@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1, metavar="B")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cells", help="names with commas (default: all)")
+    parser.add_argument("--skip", default="", help="leave out what has such a text in its name; |")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,7 +59,7 @@ def main() -> None:
     rows = []
     for name, hidden, numbers in CASES:
         if name in chosen:
-            found = measure(name, hidden, numbers, args.steps, args.batch, args.rounds)
+            found = measure(name, hidden, numbers, args.steps, args.batch, args.rounds, args.skip)
             rows += found
             print(table(found), flush=True)
     if args.json:
@@ -66,7 +67,13 @@ def main() -> None:
 
 
 def measure(
-    name: str, hidden: int, numbers: dict[str, Any], steps: int, batch: int, rounds: int
+    name: str,
+    hidden: int,
+    numbers: dict[str, Any],
+    steps: int,
+    batch: int,
+    rounds: int,
+    skip: str = "",
 ) -> list[dict[str, Any]]:
     """One row for each implementation of a cell."""
     torch.manual_seed(0)
@@ -84,6 +91,8 @@ def measure(
     weights = {s.name: first.first.tensor(s.name) for s in first.first.specs}
     for label, peer in peers(name):
         runs[label] = lambda x, peer=peer: peer(x, weights)
+    skipped = [text for text in skip.split("|") if text]
+    runs = {label: run for label, run in runs.items() if not any(t in label for t in skipped)}
     runs = {label: run for label, run in runs.items() if agrees(label, run, first, x[:256])}
     modes = {"inference": forward, "training": train}
     times: dict[str, dict[str, list[float]]] = {label: {m: [] for m in modes} for label in runs}

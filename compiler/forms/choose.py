@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from rnndsl.compiler.classes import Recurrence, ScanClass, classify_scan
+from rnndsl.compiler.forms.delta import find_delta
 from rnndsl.compiler.forms.normal import can_normalise, normalise
 from rnndsl.compiler.forms.scan_map import MapKind, ScanMap, scan_map
 from rnndsl.compiler.ir import Graph, LeafRole, Node
@@ -42,6 +43,8 @@ def refusal(graph: Graph, stage: Stage, found: ScanClass, form: str) -> Refusal 
         return Refusal(stage.states, found.reason, found.span)
     if form == CONVOLUTION and found.maximum:
         return Refusal(stage.states, "a running maximum has no Fourier transform", found.span)
+    if form == CHUNKED and find_delta(graph, stage) is not None:
+        return None
     mapped = scan_map(graph, stage)
     if mapped is None and not can_normalise(graph, stage, found):
         reason = f"it is {found.structure.value}, and its map is not one product and one sum"

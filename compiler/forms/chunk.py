@@ -12,6 +12,7 @@ from rnndsl.compiler.autodiff import prune
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.classes import classify_scan
 from rnndsl.compiler.forms.block_scan import solve
+from rnndsl.compiler.forms.delta import Delta, DeltaBlock, UnsolvedError, find_delta
 from rnndsl.compiler.forms.factors import Outer, outer_of, varying_axes
 from rnndsl.compiler.forms.lift import lift, repeated
 from rnndsl.compiler.forms.matrix_scan import Factor, MatrixScan
@@ -53,7 +54,12 @@ def matrix_states(graph: Graph) -> tuple[str, ...]:
     plan = split(normalise(plan))
     found = []
     for stage in plan.stages:
-        mapped = scan_map(plan.graph, stage) if stage.kind is StageKind.SCAN else None
+        if stage.kind is not StageKind.SCAN or not stage.values:
+            continue
+        if find_delta(plan.graph, stage) is not None:
+            found.append(stage.states[0])
+            continue
+        mapped = scan_map(plan.graph, stage)
         if mapped is not None and outer_of(plan.graph, mapped.addend) is not None:
             found.append(mapped.state)
     return tuple(found)
@@ -176,6 +182,10 @@ class _Chunker:
             for name in stage.states:
                 self.finals[name] = self.shared[self.graph.leaf_index(name, LeafRole.STATE)]
             return
+        delta = find_delta(self.graph, stage)
+        if delta is not None:
+            self._delta(stage, delta)
+            return
         mapped = scan_map(self.graph, stage)
         if mapped is None or mapped.kind is MapKind.DENSE:
             why = classify_scan(self.graph, stage)
@@ -202,13 +212,39 @@ class _Chunker:
             if value != mapped.result:
                 self._lift(value)
 
+    def _delta(self, stage: Stage, delta: Delta) -> None:
+        """A matrix state that is read back before it is written."""
+        rank = self.graph.type_of(delta.leaf).rank
+        state = Part(self.shared[delta.leaf], AXES[:rank])
+        sides = Part(-1, delta.key[1]), Part(-1, delta.letters)
+        factor = Factor()
+        if delta.factor is not None:
+            factor = self._factor(delta.state, delta.factor, sides)
+        block = DeltaBlock(self.b, self.graph, self.reducer, self.length, self.with_time)
+        try:
+            scan, read, made = block.solve(delta, state, factor)
+        except UnsolvedError:
+            why = classify_scan(self.graph, stage)
+            raise NotChunkedError(stage.states, why.text(), why.span) from None
+        self.timed[delta.read], self.timed[delta.written] = read, made
+        self.reading.add(scan, delta.leaf, delta.result)
+        self.finals[delta.state] = scan.after()
+        self.reading.matrices |= {delta.outer, delta.result}
+        for value in stage.values:
+            node = self.graph.definition(value)
+            if value not in self.timed and isinstance(node, Node):
+                if self.reading.matrices.isdisjoint({value, *node.operands}):
+                    self._lift(value)
+                else:
+                    self.reading.matrices.add(value)
+
     def _matrix(self, mapped: ScanMap, outer: Outer) -> MatrixScan:
         rank = self.graph.type_of(mapped.leaf).rank
         state = Part(self.shared[mapped.leaf], AXES[:rank])
         first, second = self._part(outer, 0), self._part(outer, 1)
         factor = Factor()
         if mapped.factor is not None:
-            factor = self._factor(mapped, mapped.factor, (first, second))
+            factor = self._factor(mapped.state, mapped.factor, (first, second))
         return MatrixScan(self.b, self.length, state, (first, second), factor)
 
     def _parts_of(self, value: int) -> tuple[Part, Part] | None:
@@ -238,14 +274,14 @@ class _Chunker:
                 made = self.b.op(op, made, by)
         return Part(made, "".join(AXES[a] for a in order))
 
-    def _factor(self, mapped: ScanMap, factor: int, parts: tuple[Part, Part]) -> Factor:
+    def _factor(self, state: str, factor: int, parts: tuple[Part, Part]) -> Factor:
         axes = varying_axes(self.graph, factor)
         letters = "".join(AXES[a] for a in axes)
         first, second = (set(part.letters) for part in parts)
         if not (set(letters) <= first or set(letters) <= second):
             reason = "its factor varies along the axes of both sides of the outer product"
             span = self.graph.definition(factor).span
-            raise NotChunkedError((mapped.state,), reason, span)
+            raise NotChunkedError((state,), reason, span)
         if set(letters) <= first & second:
             logs = self.reducer.logarithm(factor, axes)
             if logs is not None:

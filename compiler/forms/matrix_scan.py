@@ -75,7 +75,7 @@ class MatrixScan:
                 self._decay = from_products(self.b, self.factor.value)
         return self._decay
 
-    def _prefix(self) -> int | None:
+    def prefix(self) -> int | None:
         if self._levels is not None:
             return self._levels[1]
         found = self.decay()
@@ -107,10 +107,11 @@ class MatrixScan:
     def _read_after(self, query: Part, output: str) -> int:
         inner = 0 if self._is_inner(query, 0) else 1
         key, value = self.parts[inner], self.parts[1 - inner]
-        if self.side is None:
-            within = self._scored(query, key, value, output)
-        elif self.side == inner:
-            within = self._scored_by_levels(query, key, value, output)
+        if self.side in (None, inner):
+            batch = self._batch(query, key, value)
+            scores = self.scores(query, key, batch)
+            spec = f"{batch}ts,s{value.letters}->t{output}"
+            within = self._contract(scores, value.value, spec)
         else:
             within = self._valued_by_levels(query, key, value, output)
         return self.b.op("add", self._from_before(query, output), within)
@@ -122,7 +123,7 @@ class MatrixScan:
 
     def _from_before(self, query: Part, output: str) -> int:
         """What comes from the state before the block."""
-        prefix, letters = self._prefix(), self.factor.letters
+        prefix, letters = self.prefix(), self.factor.letters
         spec = f"t{query.letters},{self.state.letters}->t{output}"
         if prefix is None:
             return self._contract(query.value, self.state.value, spec)
@@ -137,8 +138,11 @@ class MatrixScan:
         kept = [x for x in key.letters if x in value.letters]
         return "".join(kept + [x for x in query.letters if x in EXTRA])
 
-    def _scored(self, query: Part, key: Part, value: Part, output: str) -> int:
-        batch = self._batch(query, key, value)
+    def scores(self, query: Part, key: Part, batch: str) -> int:
+        """For every two steps t >= s the product of a query and a key with the decay between
+        them, [*batch, t, s]; for a factor that goes with the summed axes, or with all."""
+        if self._levels is not None:
+            return self._scores_by_levels(query, key, batch)
         spec = f"t{query.letters},s{key.letters}->{batch}ts"
         scores = self._contract(query.value, key.value, spec)
         found = self.decay()
@@ -148,8 +152,7 @@ class MatrixScan:
         axes = (*(batch.index(x) for x in letters), len(batch), len(batch) + 1)
         if len(axes) < len(shape):
             decay = self.b.op("broadcast", decay, shape=shape, axes=axes)
-        scores = self.b.op("mul", scores, decay)
-        return self._contract(scores, value.value, f"{batch}ts,s{value.letters}->t{output}")
+        return self.b.op("mul", scores, decay)
 
     def _pairs(self, part: Part, size: int) -> tuple[Part, Part]:
         """The two blocks of each pair of a level, [n, m, *letters]."""
@@ -157,11 +160,10 @@ class MatrixScan:
         first, second = halves(self.b, part.value, (length // (2 * size), 2, size, *axes))
         return Part(first, part.letters), Part(second, part.letters)
 
-    def _scored_by_levels(self, query: Part, key: Part, value: Part, output: str) -> int:
+    def _scores_by_levels(self, query: Part, key: Part, batch: str) -> int:
         """Decays go with the axes that are summed: queries and keys of each level take theirs."""
         assert self._levels is not None
         found, letters = self._levels[0], self.factor.letters
-        batch = self._batch(query, key, value)
 
         def below(level: int) -> int:
             pair = found[level]
@@ -176,8 +178,7 @@ class MatrixScan:
 
         spec = f"t{query.letters},t{key.letters}->{batch}t"
         diagonal = self._contract(query.value, key.value, spec)
-        scores = assemble(self.b, diagonal, len(found), below)
-        return self._contract(scores, value.value, f"{batch}ts,s{value.letters}->t{output}")
+        return assemble(self.b, diagonal, len(found), below)
 
     def _valued_by_levels(self, query: Part, key: Part, value: Part, output: str) -> int:
         """Decays go with the axes of the result: values and results of each level take theirs."""
@@ -213,7 +214,7 @@ class MatrixScan:
         """The state after the block."""
         parts, letters = list(self.parts), self.factor.letters
         left = self.state.value
-        prefix = self._prefix()
+        prefix = self.prefix()
         if prefix is not None:
             whole = self._row(prefix, self.length - 1)
             axes = tuple(self.state.letters.index(x) for x in letters)

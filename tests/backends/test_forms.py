@@ -73,10 +73,13 @@ def test_convolutions_are_the_interpreter(kind: str, length: int) -> None:
     ("name", "numbers"),
     [
         ("aft", {}),
+        ("deltanet", {"heads": 2}),
+        ("gated_linear_attention", {"heads": 2}),
         ("linear_attention", {"heads": 2}),
         ("mingru", {}),
         ("minlstm", {}),
         ("mlstm", {"heads": 2}),
+        ("s4d", {}),
         ("sru", {}),
     ],
 )

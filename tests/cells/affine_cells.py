@@ -109,6 +109,19 @@ def _matrix(choose: Choose) -> Parts:
     return declared, equations, choose("y", "y + r", "concat(y, z)")
 
 
+def _delta(choose: Choose) -> Parts:
+    """A matrix that is read under a key before it is written there."""
+    factor = choose("S", "mean(f) * S", "broadcast[H, K](f, axis = 0) * S")
+    change = choose("w - key @ S", "0.5 * (w - key @ S)", "mean(f) * (w - key @ S)")
+    declared = ["state S: [H, K]"]
+    equations = [
+        "w = linear[K](x)",
+        f"key = {choose('l2_normalize(u)', '0.4 * u')}",
+        f"S' = {factor} + outer(key, {change})",
+    ]
+    return declared, equations, choose("r @ S'", "r @ S")
+
+
 def _series(choose: Choose) -> Parts:
     """A recurrence that reads another."""
     declared = ["state h: [H]", "state c: [H]", "state S: [H, K]"]
@@ -123,5 +136,5 @@ def _series(choose: Choose) -> Parts:
 
 KINDS: Mapping[str, Callable[[Choose], Parts]] = {
     function.__name__.strip("_"): function
-    for function in (_diagonal, _dense, _memory, _gated, _chosen, _peak, _matrix, _series)
+    for function in (_diagonal, _dense, _memory, _gated, _chosen, _peak, _matrix, _delta, _series)
 }
