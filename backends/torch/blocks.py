@@ -7,13 +7,12 @@ last block to the first.  So all plans give equal gradients.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from torch import Tensor
 
 from rnndsl.backends.torch.derivative import Place, ProgramDerivative
-from rnndsl.backends.torch.memory import state_places
 from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.compiler.memory import MemoryPlan
@@ -47,10 +46,10 @@ class BlockRun:
     start: tuple[Tensor, ...]
     shared: tuple[Tensor, ...]
     exact: bool = False
-    places: list[Place | None] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.places = state_places(self.program, self.derivative)
+    @property
+    def places(self) -> tuple[Place | None, ...]:
+        return self.derivative.state_places
 
     @property
     def holds_all(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.compiler.autodiff import differentiate, differentiate_shared
@@ -24,7 +25,10 @@ class ProgramDerivative:
     """Forward, backward and shared backward graphs of a program.
 
     ``kept`` are the types of the streams that the forward graph saves besides its outputs;
-    ``places`` says where the backward graph finds each ``saved.<k>`` and ``next.<state>``.
+    ``places`` says where the backward graph finds each ``saved.<k>`` and ``next.<state>``,
+    ``state_places`` which output or input holds each state after every step, if one does.
+    One step of one example saves ``step_elements`` numbers; ``state_elements`` are those of
+    the states that no stream holds.
     """
 
     forward: Graph
@@ -33,6 +37,9 @@ class ProgramDerivative:
     kept: tuple[Type, ...]
     kept_results: tuple[int, ...]  # positions among the forward graph's OUTPUT results
     places: dict[str, Place]
+    state_places: tuple[Place | None, ...]
+    step_elements: int
+    state_elements: int
 
     @cached_property
     def output_gradients(self) -> tuple[str, ...]:
@@ -75,7 +82,28 @@ def differentiate_program(program: SequenceProgram, wanted: frozenset[str]) -> P
             kept.append(position)
         places[result.name] = homes[result.value]
     types = tuple(forward.type_of(results[position].value) for position in kept)
-    return ProgramDerivative(forward, backward, shared, types, tuple(kept), places)
+    held = _state_places(program, forward)
+    sizes = [prod(kind.sizes) for kind in program.states.values()]
+    unheld = sum(size for size, place in zip(sizes, held, strict=True) if place is None)
+    saved = sum(prod(kind.sizes) for kind in types)
+    return ProgramDerivative(
+        forward, backward, shared, types, tuple(kept), places, held, saved, unheld
+    )
+
+
+def _state_places(program: SequenceProgram, forward: Graph) -> tuple[Place | None, ...]:
+    """For each state the output or input that holds it after every step, or None."""
+    outputs = forward.results_of(ResultRole.OUTPUT)[: len(program.outputs)]
+    held = {r.value: Place("output", index) for index, r in reversed(list(enumerate(outputs)))}
+    inputs = list(program.inputs)
+    places: list[Place | None] = []
+    for result in forward.results_of(ResultRole.STATE):
+        found = forward.definition(result.value)
+        if not isinstance(found, Node) and found.role is LeafRole.INPUT:
+            places.append(Place("input", inputs.index(found.name)))
+        else:
+            places.append(held.get(result.value))
+    return tuple(places)
 
 
 def _derived_from(program: SequenceProgram, wanted: frozenset[str]) -> frozenset[str]:

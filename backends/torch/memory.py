@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.derivative import Place, ProgramDerivative
+from rnndsl.backends.torch.derivative import ProgramDerivative
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.program import SequenceProgram
-from rnndsl.compiler.ir import LeafRole, Node, ResultRole
 from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
 
 Tensors = Sequence[Tensor]
-
-
-def state_places(program: SequenceProgram, derivative: ProgramDerivative) -> list[Place | None]:
-    """For each state the output or input that holds it after every step, or None."""
-    graph = derivative.forward
-    outputs = graph.results_of(ResultRole.OUTPUT)[: len(program.outputs)]
-    held = {r.value: Place("output", index) for index, r in reversed(list(enumerate(outputs)))}
-    inputs = list(program.inputs)
-    places: list[Place | None] = []
-    for result in graph.results_of(ResultRole.STATE):
-        found = graph.definition(result.value)
-        if not isinstance(found, Node) and found.role is LeafRole.INPUT:
-            places.append(Place("input", inputs.index(found.name)))
-        else:
-            places.append(held.get(result.value))
-    return places
-
-
-def program_costs(
-    program: SequenceProgram, derivative: ProgramDerivative, batch: int, itemsize: int
-) -> Costs:
-    """The bytes that one step saves, and those of the states between two steps."""
-    places = state_places(program, derivative)
-    unheld = [k for k, place in zip(program.states.values(), places, strict=True) if not place]
-    step, state = (
-        sum(prod(kind.sizes) for kind in kinds) * batch * itemsize
-        for kinds in (derivative.kept, unheld)
-    )
-    return Costs(step, state)
 
 
 def memory_plan(
@@ -57,7 +26,8 @@ def memory_plan(
     budget = program.memory_budget
     # Sizes are numbers here: a plan for every length that there may be would be no plan.
     time, batch = (int(size) for size in inputs[0].shape[:2])
-    costs = program_costs(program, derivative, batch, inputs[0].element_size())
+    size = batch * inputs[0].element_size()
+    costs = Costs(derivative.step_elements * size, derivative.state_elements * size)
     try:
         return plan_memory(costs, time, budget, time if whole and budget is None else None)
     except BudgetTooSmallError as error:
@@ -80,7 +50,7 @@ def kept_shapes(
     plan = memory_plan(program, derivative, inputs)
     if plan.kind == "none":
         return whole
-    places = state_places(program, derivative)
+    places = derivative.state_places
     states = [
         (batch, *kind.sizes)
         for kind, place in zip(program.states.values(), places, strict=True)

@@ -172,6 +172,17 @@ class Runner:
         return tuple(result.name for result in self.program.prepare.results)
 
     @cached_property
+    def _made_sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each value of the prepare graph, by the name of its gradient."""
+        graph = self.program.prepare
+        return {f"d.{r.name}": graph.type_of(r.value).sizes for r in graph.results}
+
+    @cached_property
+    def _output_sizes(self) -> dict[str, tuple[int, ...]]:
+        """The own shape of each output, by the name of its gradient."""
+        return {f"d.{name}": kind.sizes for name, kind in self.program.outputs.items()}
+
+    @cached_property
     def _state_sizes(self) -> dict[str, tuple[int, ...]]:
         """The own shape of each state by the name of its declared first value."""
         return {f"{INIT}{name}": kind.sizes for name, kind in self.program.states.items()}
@@ -266,8 +277,8 @@ class Runner:
         for name, first in zip(self.program.states, start, strict=True):
             if f"next.{name}" in derivative.places:
                 streams[f"prev.{name}"] = self._delayed(streams[f"next.{name}"], first)
-        for (name, kind), given in zip(self.program.outputs.items(), cotangents, strict=False):
-            streams[f"d.{name}"] = _or_zero(given, inputs[0], (*lead, *kind.sizes))
+        for (name, sizes), given in zip(self._output_sizes.items(), cotangents, strict=False):
+            streams[name] = _or_zero(given, inputs[0], (*lead, *sizes))
         return streams
 
     def _delayed(self, stream: Tensor, first: Tensor) -> Tensor:
@@ -281,11 +292,10 @@ class Runner:
     ) -> None:
         """Add to ``by_param`` what flows back through derived parameters and initial states."""
         graph = trainer.derivative.shared
-        made = self.program.prepare.results
-        types = {f"d.{r.name}": self.program.prepare.type_of(r.value).sizes for r in made}
+        sizes = self._made_sizes
         leaves = tuple(
-            _or_zero(by_param.get(leaf.name), like, types[leaf.name])
-            if leaf.name in types
+            _or_zero(by_param.get(leaf.name), like, sizes[leaf.name])
+            if leaf.name in sizes
             else values[leaf.name]
             for leaf in graph.leaves
         )
