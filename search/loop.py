@@ -165,14 +165,29 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - one bad cell must not end the search
             outcome = failure(error)
         judged = time.perf_counter()
-        if outcome.kind in TRAINED:
-            with suppress(Exception):  # a drawing that fails is no reason to lose a score
-                attach(self.study, trial, text, outcome, self.work.folder)
-            times["attach"] = round(time.perf_counter() - judged, 4)
-        store(trial, with_times(outcome, times))
-        searcher.tell(proposal, state or STATES[outcome.kind], outcome.value)
+        try:
+            if outcome.kind in TRAINED:
+                with suppress(Exception):  # a drawing that fails is no reason to lose a score
+                    attach(self.study, trial, text, outcome, self.work.folder)
+                times["attach"] = round(time.perf_counter() - judged, 4)
+            self._conclude(searcher, proposal, with_times(outcome, times), state)
+        except KeyboardInterrupt:
+            # What was judged is stored before we go; it may be already.
+            with suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                self._conclude(searcher, proposal, with_times(outcome, times), state)
+            raise
         self._ended_last = time.perf_counter()
         return record_of(self.study, trial.number)
+
+    def _conclude(
+        self,
+        searcher: StudySearcher,
+        proposal: Proposal,
+        outcome: Outcome,
+        state: TrialState | None,
+    ) -> None:
+        store(proposal.trial, outcome)
+        searcher.tell(proposal, state or STATES[outcome.kind], outcome.value)
 
     def _interrupt(self, trial: optuna.Trial) -> None:
         queue_again(self.study, trial)

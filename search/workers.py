@@ -221,10 +221,13 @@ def interrupt_once() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
 
+    came = False
+
     def interrupt(number: int, frame: object) -> None:
-        for name in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(name, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        nonlocal came
+        if not came:
+            came = True
+            raise KeyboardInterrupt
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, interrupt)
