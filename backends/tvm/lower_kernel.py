@@ -76,9 +76,8 @@ def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stm
     sizes = values.graph.type_of(value).sizes
     read = values.read(value, Block(1, tir.index(0), tir.index(0)))
     zero = tir.number(0, values.dtype)
-    share = values.team.share
     return values.outline.call(
-        lambda: pack(packing, sizes, read, buffer, values.width, zero, share)
+        lambda: pack(packing, sizes, read, buffer, values.width, zero, values.team)
     )
 
 

@@ -29,6 +29,7 @@ class Product:
     Here ``i = tile * self.tile + lane``, so that a term can read a weight packed in tiles.
     ``over`` makes the loops over the terms.  Where ``turn`` is 1 and not 0, tiles are taken in
     the opposite order: what was read last, and is still in the cache, is then read first.
+    ``whole`` promises that ``rows`` is a multiple of those that are computed at once.
     """
 
     rows: Extent
@@ -41,6 +42,7 @@ class Product:
     neutral: Expr
     combine: Callable[[Expr, Expr], Expr] = add
     turn: Expr | None = None
+    whole: bool = False
 
     @property
     def dtype(self) -> str:
@@ -75,10 +77,8 @@ def product(found: Product, rows_at_once: int, lone_tiles: int, team: Team = _AL
                 some(tir.index(full), 1, rest) if rest else None,
             ]
         )
-        if others is not None and team.is_shared:
-            others = tirx.IfThenElse(tirx.EQ(stop, tir.index(groups)), others, None)
         count = stop - start if team.is_shared else groups
-        return tir.sequence([*shared, tir.loop(count, group, "tiles"), others])
+        return tir.sequence([*shared, tir.loop(count, group, "tiles"), team.last_alone(others)])
 
     return tir.nest(found.outer, at, "abcdef")
 
@@ -116,6 +116,8 @@ def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> S
     for rows in (rows_at_once, 2) if rows_at_once > 2 else ():
         groups = _quotient(left, rows)
         parts += [blocks(done, groups, rows, part) for part in tiles.each()]
+        if found.whole:
+            return tir.sequence(parts)
         done, left = done + groups * rows, _remainder(left, rows)
     return tir.sequence([*parts, blocks(done, left, 1, tiles)])
 

@@ -11,7 +11,7 @@ from rnndsl.backends.tvm.lower_contract import letter_sizes
 from rnndsl.backends.tvm.lower_loops import Site
 from rnndsl.backends.tvm.lower_product import Product, product
 from rnndsl.backends.tvm.lower_views import Indices
-from rnndsl.backends.tvm.tir import Expr, Stmt
+from rnndsl.backends.tvm.tir import Expr, Extent, Stmt
 from rnndsl.compiler.op_types import parse_spec
 
 # Rows summed before a tile of results goes back to memory: what they read stays in the cache.
@@ -35,7 +35,9 @@ def summed(site: Site) -> Stmt | None:
     size = sizes[lane] if lane else 1
     tile = site.machine.tile(site.dtype, size)
     lines = sizes[along] if along else 1
-    start, stop, shared = site.team.share(tir.index(lines), site.machine.sum_rows)
+    together = site.machine.sum_rows
+    groups, left_over = divmod(lines, together)
+    start, stop, shared = site.team.share(tir.index(groups), 1)
 
     def chunk(number: Expr) -> Stmt | None:
         first = number * _CHUNK
@@ -48,7 +50,7 @@ def summed(site: Site) -> Stmt | None:
             return {**dict(zip(outer, place, strict=True)), along: row, lane: column}
 
         def term(row: Expr, place: Indices, tiles: Expr, folded: Indices, v: Expr) -> Expr:
-            known = at(start + row, place, tiles * tile + v)
+            known = at(row, place, tiles * tile + v)
             known |= dict(zip(over, folded[1:], strict=True))
             one, other = (
                 read(first + folded[0], tuple(known[k] for k in letters))
@@ -57,22 +59,28 @@ def summed(site: Site) -> Stmt | None:
             return one * other
 
         def write(row: Expr, place: Indices, value: Expr) -> Stmt:
-            known = at(start + row, place[:-1], place[-1])
+            known = at(row, place[:-1], place[-1])
             where = tuple(known[k] for k in out)
             zero = tir.index(0)
             return site.write(zero, where, site.current(zero, where) + value)
 
-        found = Product(
-            stop - start if site.team.is_shared else lines,
-            tuple(sizes[k] for k in outer),
-            size,
-            terms,
-            term,
-            write,
-            tile,
-            site.zero(),
-        )
-        return tir.sequence([counted, product(found, site.machine.sum_rows, 1)])
+        def some(begin: Expr, rows: Extent, whole: bool) -> Stmt | None:
+            found = Product(
+                rows,
+                tuple(sizes[k] for k in outer),
+                size,
+                terms,
+                lambda row, *rest: term(begin + row, *rest),
+                lambda row, place, value: write(begin + row, place, value),
+                tile,
+                site.zero(),
+                whole=whole,
+            )
+            return product(found, together, 1)
+
+        shares = some(start * together, (stop - start) * together, True) if groups else None
+        rest = some(tir.index(groups * together), left_over, False) if left_over else None
+        return tir.sequence([counted, shares, site.team.last_alone(rest)])
 
     chunks = tirx.floordiv(site.rows + (_CHUNK - 1), tir.index(_CHUNK))
     return tir.sequence([*shared, tir.loop(chunks, chunk, "chunk")])

@@ -9,6 +9,7 @@ from tvm import tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.signature import Packing
+from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 
 # Of (lead, tile, rest, lane): store that element, or vectors of it.
@@ -22,11 +23,11 @@ def pack(
     packed: Buffer,
     width: int,
     zero: Expr,
-    share: Callable[[Expr, int], tuple[Expr, Expr, list[Stmt]]],
+    team: Team,
 ) -> Stmt | None:
     """Statements that do what :meth:`Packing.pack` does, on vectors of ``width`` elements.
 
-    ``share`` tells which of the whole tiles are to be filled here (see :class:`Team`).
+    The parts of ``team`` share the tiles.
     """
     order, position, tile = packing.order, packing.position, packing.tile
     ordered = [sizes[axis] for axis in order]
@@ -64,7 +65,7 @@ def pack(
 
     def tiles(lead: Indices) -> Stmt | None:
         full, left = divmod(size, tile)
-        start, stop, shared = share(tir.index(full), 1)
+        start, stop, shared = team.share(tir.index(full), 1)
         last = tir.index(full)
         padding = tir.nest(
             [*after, tile - left],
@@ -75,19 +76,11 @@ def pack(
             [
                 *shared,
                 tir.loop(stop - start, lambda number: one(lead, start + number, tile), "tile"),
-                _where(stop, full, [one(lead, last, left), padding]) if left else None,
+                team.last_alone(tir.sequence([one(lead, last, left), padding])) if left else None,
             ]
         )
 
     return tir.nest(before, tiles, "abcdef")
-
-
-def _where(stop: Expr, full: int, rest: list[Stmt | None]) -> Stmt | None:
-    """What comes behind the last whole tile, for whom that tile belongs to."""
-    both = tir.sequence(rest)
-    if both is None or isinstance(stop, tirx.IntImm):
-        return both
-    return tirx.IfThenElse(tirx.EQ(stop, tir.index(full)), both, None)
 
 
 def _transposed(

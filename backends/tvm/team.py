@@ -42,7 +42,7 @@ class Team:
         """The team that shares each step of a scan with too few rows to share these: each part
         is alone in it where there are enough.  Then whether it is so, and the part in whose
         memory this part works, both with their declarations."""
-        few = tirx.floordiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
+        few = tirx.truncdiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
         zero, one = tir.index(0), tir.index(1)
         flag, flagged = tir.bind("few", tirx.Cast(tir.INDEX, few), tir.INDEX)
         part, numbered = tir.bind("column", tirx.Select(flag > 0, self.part, zero), tir.INDEX)
@@ -64,15 +64,22 @@ class Team:
             return body
         return tirx.IfThenElse(tirx.EQ(self.part, tir.index(0)), body, None)
 
+    def last_alone(self, body: Stmt | None) -> Stmt | None:
+        """A statement for the part whose share is the last: what whole multiples leave."""
+        if body is None or not self.is_shared:
+            return body
+        return tirx.IfThenElse(tirx.EQ(self.part, self.parts - 1), body, None)
+
     def share(self, count: Expr, multiple: int) -> tuple[Expr, Expr, list[Stmt]]:
         """Where the share of this part begins and ends, in whole multiples but for the last,
         and the statements that find it."""
         if not self.is_shared:
             return tir.index(0), count, []
-        units = tirx.floordiv(count + (multiple - 1), tir.index(multiple))
+        # Lengths are never negative, which LLVM has a hard time finding out by itself.
+        units = tirx.truncdiv(count + (multiple - 1), tir.index(multiple))
 
         def bound(part: Expr) -> Expr:
-            return tirx.min(count, tirx.floordiv(units * part, self.parts) * multiple)
+            return tirx.min(count, tirx.truncdiv(units * part, self.parts) * multiple)
 
         start, begun = tir.bind("start", bound(self.part), tir.INDEX)
         stop, ended = tir.bind("stop", bound(self.part + 1), tir.INDEX)
