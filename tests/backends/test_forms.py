@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,3 +214,9 @@ def test_a_form_with_a_memory_budget() -> None:
     )
     problem = problem_for(made, 257)
     assert_same(torch_values(made, problem), values(problem))
+
+
+def test_the_page_runs() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "recurrences.md"
+    code = re.findall(r"^```python\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    exec("\n".join(code), {})  # noqa: S102  # our own page
