@@ -56,14 +56,39 @@ def merge(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 def check_cell(cell: Cell, numbers: Mapping[str, int | float] | None = None) -> Checked:
     """Type every value of a cell, with its loops unrolled and sub-cells put in place.
 
-    ``numbers`` replace the defaults of the cell's numbers and may fix dimensions.  Never
-    raises for a mistake in the cell; time and memory are bounded.
+    ``numbers`` replace the defaults of the cell's numbers and may fix dimensions.  A space is
+    checked with each option of each number that is left open, the others at their first
+    ones.  Never raises for a mistake in the cell; time and memory are bounded.
     """
+    given = numbers or {}
+    if not cell.definition.is_space:
+        return _check_once(cell, given)
+    found = [_check_once(cell, {**given, **options}) for options in _options(cell)]
+    errors = tuple(dict.fromkeys(error for one in found for error in one.errors))
+    # Advice has to hold whatever is chosen.
+    advice = tuple(d for d in found[0].diagnostics if all(d in one.diagnostics for one in found))
+    return Checked(None, errors or advice)
+
+
+def _options(cell: Cell) -> list[dict[str, int | float]]:
+    """Values for the numbers of a space's header that are choices."""
+    choices = {
+        parameter.name: [o.value for o in parameter.default.options if isinstance(o, syntax.Number)]
+        for parameter in cell.definition.parameters
+        if isinstance(parameter.default, syntax.Hole)
+    }
+    choices = {name: values for name, values in choices.items() if values}
+    first = {name: values[0] for name, values in choices.items()}
+    others = [{**first, name: v} for name, values in choices.items() for v in values[1:]]
+    return [first, *others]
+
+
+def _check_once(cell: Cell, numbers: Mapping[str, int | float]) -> Checked:
     shared = Shared(evaluate_expression, static_test)
     scope = Scope(shared, cell)
     output: Ref | Poison | None = None
     try:
-        sizes = _given_numbers(scope, numbers or {})
+        sizes = _given_numbers(scope, numbers)
         output = run_cell(scope, sizes, None)
         _reads_input(scope, output)
         _parameter_names(scope)

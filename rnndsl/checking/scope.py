@@ -123,7 +123,8 @@ class Scope:
             self.shared.seen.add(key)
             related = (*diagnostic.related, *self.used_in)
             self.shared.diagnostics[replace(diagnostic, related=related)] = None
-            if len(self.shared.diagnostics) >= MOST_ERRORS:
+            errors = sum(found.level == "error" for found in self.shared.diagnostics)
+            if errors >= MOST_ERRORS:  # advice stops nothing
                 raise StopChecking
         return POISON
 

@@ -93,6 +93,8 @@ def _bind_sizes(scope: Scope, definition: syntax.CellDefinition, sizes: Sizes) -
             value = given[0]
         elif parameter.default is None:
             value = dim(parameter.name)
+        elif definition.is_space and isinstance(parameter.default, syntax.Text):
+            value = POISON  # for the search to read
         else:
             default = static_number(scope, parameter.default, f"`{parameter.name}`")
             value = POISON if default is None else default

@@ -111,6 +111,22 @@ def test_the_spaces_of_the_library_have_no_mistakes(path: Path) -> None:
     assert not check(path.read_text(encoding="utf-8"))
 
 
+def test_a_space_is_checked_with_each_option_of_its_numbers() -> None:
+    text = (
+        "space S(D, H, states = ?(1 | 2)):\n    input x: [D]\n    state h: [H]\n"
+        "    if states == 1:\n        h' = linear[H](x, h)\n"
+        "    else:\n        h' = linear[H](x, h, z)\n    return h'\n"
+    )
+    assert codes(text) == ["E0201"]
+    assert codes(text.replace(", z)", ")")) == []
+
+
+def test_a_cell_may_have_any_number_of_values_that_nothing_uses() -> None:
+    unused = "".join(f"    v{k} = tanh(x)\n" for k in range(150))
+    text = f"cell A(D, H):\n    input x: [D]\n{unused}    return x\n"
+    typed_cell(parse(text))
+
+
 def test_a_mistake_beside_the_options_of_a_grown_expression_is_found() -> None:
     text = 'space S(D, H):\n    input x: [D]\n    y = ?expr(x, z, ops = "tanh +")\n    return y\n'
     assert codes(text) == ["E0201"]
