@@ -49,7 +49,12 @@ def trained(text_file: Path, tmp_path: Path) -> Path:
 
 def test_every_option_is_a_setting() -> None:
     fields = set(TrainConfig.__dataclass_fields__)
-    assert {option.field for option in OPTIONS} == fields - {"cell", "numbers", "run_dir", "eval_steps"}
+    assert {option.field for option in OPTIONS} == fields - {
+        "cell",
+        "numbers",
+        "run_dir",
+        "eval_steps",
+    }
 
 
 def test_train_tells_bits_per_character_and_leaves_a_run(

@@ -128,7 +128,9 @@ def test_digits_of_a_kind_look_alike() -> None:
 
 
 def test_a_cell_learns_and_the_same_run_gives_the_same_result() -> None:
-    config = TaskConfig("mackey_glass", "gru", hidden=8, steps=16, batch=8, lr=0.03, threads=1, backend="torch")
+    config = TaskConfig(
+        "mackey_glass", "gru", hidden=8, steps=16, batch=8, lr=0.03, threads=1, backend="torch"
+    )
     seen: list[tuple[int, float | None]] = []
 
     def note(step: int, loss: float | None) -> bool:
@@ -144,7 +146,9 @@ def test_a_cell_learns_and_the_same_run_gives_the_same_result() -> None:
 
 
 def test_a_callback_ends_a_run() -> None:
-    config = TaskConfig("parity", "elman", hidden=4, steps=30, eval_steps=(5, 10), batch=4, backend="torch")
+    config = TaskConfig(
+        "parity", "elman", hidden=4, steps=30, eval_steps=(5, 10), batch=4, backend="torch"
+    )
     result = train_task(config, lambda step, loss: loss is None)
     assert result.stopped
     assert [step for step, _ in result.history] == [5]
