@@ -105,6 +105,7 @@ def page() -> str:
         *_lengths(long),
         MISSING,
         tables.left_out(found),
+        *(NOT_RUN.format(options=GROUPS[group]) for group in GROUPS if group not in found),
         YOURS,
         RUNS,
         _runs(found),

@@ -79,6 +79,10 @@ MISSING = """\
 ## Who is missing
 """
 
+NOT_RUN = """\
+Not measured yet is `bench {options}`.
+"""
+
 YOURS = """\
 ## On your machine
 
