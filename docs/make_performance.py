@@ -24,6 +24,7 @@ from performance_text import (
     LENGTHS,
     LONGEST,
     MISSING,
+    NOT_RUN,
     ROOFLINE,
     RUNS,
     TARGETS,
