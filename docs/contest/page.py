@@ -9,8 +9,8 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from searches import command, rows
-from settings import FINAL_SEEDS, FINALISTS, LEARNING_RATES, PROBLEMS, SEARCHERS
-from standings import Standing, standings
+from settings import FINAL_SEEDS, FINALISTS, LEARNING_RATES, PROBLEMS, SEARCHES
+from standings import Standing, best_published, standings
 
 from rnndsl.atomic import write_text_atomically
 
@@ -57,6 +57,8 @@ def _problem(folder: Path, problem: str) -> list[str]:
         "|---|---|---|---|---|---|---|",
         *(_row(standing) for standing in found),
         "",
+        _verdict(found),
+        "",
         *_searches(folder, problem),
         "",
     ]
@@ -75,14 +77,29 @@ def _row(standing: Standing) -> str:
     )
 
 
+def _verdict(found: list[Standing]) -> str:
+    """Whether a found cell is better than the best published one, beyond two standard errors."""
+    best = next((standing for standing in found if standing.contender.found), None)
+    if best is None:
+        return "No search has ended yet."
+    name, errors = best.contender.cell, abs(best.difference) / best.difference_error
+    than = "better" if best.difference < 0 else "worse"
+    sure = "beyond two standard errors" if errors > 2 else "within two standard errors"
+    return (
+        f"The best found cell, {name}, is {than} than the best published one by "
+        f"{abs(best.difference):.4f}, {errors:.1f} standard errors, {sure}."
+    )
+
+
 def _searches(folder: Path, problem: str) -> list[str]:
     lines = ["| searcher | cells trained | minutes | best | command |", "|---|---|---|---|---|"]
-    for searcher in SEARCHERS:
+    start = best_published(folder, problem)
+    for searcher in SEARCHES:
         found = rows(folder, problem, searcher)
         if not found:
             continue
         minutes = sum(row["seconds"] or 0.0 for row in found) / 60
-        words = command(Path("records"), problem, searcher, len(found), 1)
+        words = command(Path("records"), problem, searcher, start, len(found), 1)
         best = f"{_score(found[0]):.4f}" if found[0]["kind"] == "scored" else "none"
         lines.append(
             f"| {searcher} | {len(found)} | {minutes:.0f} | {best} | `{' '.join(words)}` |"
@@ -97,14 +114,14 @@ def _score(row: dict[str, object]) -> float:
 
 
 def _draw(folder: Path, place: Path) -> None:
-    shown = [p for p in PROBLEMS if any(rows(folder, p, s) for s in SEARCHERS)]
+    shown = [p for p in PROBLEMS if any(rows(folder, p, s) for s in SEARCHES)]
     if not shown:
         return
     figure, axes = plt.subplots(
         1, len(shown), figsize=(4.6 * len(shown), 3.4), squeeze=False, layout="constrained"
     )
     for axis, problem in zip(axes[0], shown, strict=True):
-        for searcher in SEARCHERS:
+        for searcher in SEARCHES:
             found = sorted(rows(folder, problem, searcher), key=lambda row: row["trial"])
             best, curve = float("inf"), []
             for row in found:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from settings import FINALISTS, PROBLEMS, SEARCHERS, SPACE
+from settings import FINALISTS, PROBLEMS, SEARCHES
 
 from rnndsl.atomic import write_text_atomically
 
@@ -18,20 +18,25 @@ def study(folder: Path, problem: str, searcher: str) -> Path:
     return folder / problem / "studies" / searcher
 
 
-def command(folder: Path, problem: str, searcher: str, trials: int, workers: int) -> list[str]:
+def command(
+    folder: Path, problem: str, searcher: str, best_published: str, trials: int, workers: int
+) -> list[str]:
     """The search as a command; the same command again goes on with it."""
-    settings = PROBLEMS[problem]
+    settings, start = PROBLEMS[problem], SEARCHES[searcher].start or best_published
     return [
-        *("rnndsl", "search", SPACE, "--task", problem, "--sampler", SEARCHERS[searcher]),
+        *("rnndsl", "search", start, "--task", problem),
+        *("--sampler", SEARCHES[searcher].sampler),
         *("--study", str(study(folder, problem, searcher))),
         *("--hidden", str(settings.settings.hidden), "--steps", str(settings.search_steps)),
         *("--trials", str(trials), "--workers", str(workers), "--threads", "1"),
     ]
 
 
-def search(folder: Path, problem: str, searcher: str, trials: int, workers: int) -> None:
+def search(
+    folder: Path, problem: str, searcher: str, best_published: str, trials: int, workers: int
+) -> None:
     """Search until ``trials`` cells have been trained, those of earlier calls included."""
-    words = command(folder, problem, searcher, trials, workers)
+    words = command(folder, problem, searcher, best_published, trials, workers)
     subprocess.run([sys.executable, "-m", *words], check=True)
 
 
@@ -44,13 +49,19 @@ def rows(folder: Path, problem: str, searcher: str) -> list[dict[str, Any]]:
     return [row for row in found if not row["baseline"]]
 
 
-def finalists(folder: Path, problem: str, searcher: str) -> list[Path]:
-    """Files of the best cells of a search, best first."""
-    scored = [row for row in rows(folder, problem, searcher) if row["kind"] == "scored"]
-    places = []
-    for rank, row in enumerate(scored[:FINALISTS], start=1):
-        place = folder / problem / "cells" / f"{searcher}-{rank}.rnn"
+def finalists(folder: Path, problem: str, searcher: str) -> dict[str, Path]:
+    """Files of the best cells of a search by names that they keep, best first.
+
+    A published cell that the search began with is none that it found.
+    """
+    begun_with = 0 if SEARCHES[searcher].start is None else None
+    found = [row for row in rows(folder, problem, searcher) if row["trial"] != begun_with]
+    scored = [row for row in found if row["kind"] == "scored"]
+    places = {}
+    for row in scored[:FINALISTS]:
+        name = f"{searcher}-{row['trial']}"
+        place = folder / problem / "cells" / f"{name}.rnn"
         place.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(place, row["text"])
-        places.append(place)
+        places[name] = place
     return places

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import FINAL_SEEDS, FINALISTS, PUBLISHED, SEARCHERS, TUNING_SEED
+from searches import finalists
+from settings import FINAL_SEEDS, PUBLISHED, SEARCHES, TUNING_SEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +67,18 @@ def best_rate(folder: Path, problem: str, cell: str) -> float | None:
     return None if found is None else found[1]
 
 
+def best_published(folder: Path, problem: str) -> str:
+    """The published cell with the best validation loss; they have been tuned."""
+    tuned = {name: _tuned(folder, problem, name) for name in PUBLISHED}
+    known = {name: value for name, value in tuned.items() if value is not None}
+    return min(known, key=lambda name: known[name])
+
+
 def contenders(folder: Path, problem: str) -> list[Contender]:
     """The published cells, and of each search the cell with the best validation loss."""
     found = [Contender(name, name, False) for name in PUBLISHED]
-    for searcher in SEARCHERS:
-        names = [f"{searcher}-{rank}" for rank in range(1, FINALISTS + 1)]
-        tuned = {name: _tuned(folder, problem, name) for name in names}
+    for searcher in SEARCHES:
+        tuned = {n: _tuned(folder, problem, n) for n in finalists(folder, problem, searcher)}
         known = {name: value for name, value in tuned.items() if value is not None}
         if known:
             best = min(known, key=lambda name: known[name])
