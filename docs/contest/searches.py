@@ -15,7 +15,7 @@ from rnndsl.atomic import write_text_atomically
 
 def study(folder: Path, problem: str, searcher: str) -> Path:
     """The folder of a search."""
-    return folder / problem / "studies" / searcher
+    return folder / problem / "searches" / searcher
 
 
 def command(

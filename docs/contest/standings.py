@@ -50,7 +50,7 @@ def standard_error(values: tuple[float, ...]) -> float:
 
 
 def _records(folder: Path, problem: str, cell: str) -> list[dict[str, Any]]:
-    places = sorted((folder / problem / "runs" / cell).glob("*.json"))
+    places = sorted((folder / problem / "trainings" / cell).glob("*.json"))
     return [json.loads(place.read_text(encoding="utf-8")) for place in places]
 
 

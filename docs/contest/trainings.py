@@ -29,7 +29,7 @@ class Run:
 
     def place(self, folder: Path) -> Path:
         name = f"lr{self.lr:g}-seed{self.seed}.json"
-        return folder / self.problem / "runs" / self.contender / name
+        return folder / self.problem / "trainings" / self.contender / name
 
 
 def run_all(folder: Path, runs: Iterable[Run], workers: int, title: str) -> None:
