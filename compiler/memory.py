@@ -22,7 +22,7 @@ _SHORTEST = 16  # steps: a run of a block costs a few calls, whatever its length
 # Blocks that save little are longer: up to so many steps, while they save fewer bytes than this,
 # and in long sequences, where memory is what counts, fewer than a quarter of it.
 _LONGEST_SMALL, _SMALL, _LONG = 64, 1 << 22, 512
-_MOST_BLOCKS = 256  # planning takes time cubic in the number of blocks
+_MOST_BLOCKS = 256  # planning several levels takes time cubic in the number of blocks
 
 
 class BudgetTooSmallError(ValueError):
@@ -116,7 +116,8 @@ def plan_memory(
     """The plan that runs the fewest blocks again while it holds at most ``budget`` bytes.
 
     ``steps`` is T; ``block`` is by default :func:`block_steps`.  Without a budget it holds
-    everything.  BudgetTooSmallError names the least budget that has a plan.
+    everything.  BudgetTooSmallError names the least budget that has a plan; with more than
+    256 blocks, one that runs no block twice.
     """
     block = block or block_steps(steps, costs.step)
     count = -(-steps // block)
@@ -124,7 +125,8 @@ def plan_memory(
     if budget is None or whole <= budget:
         return MemoryPlan(steps, block, (), count, (), whole)
     run = costs.block(block)
-    least = min(whole, run + costs.state)
+    levels = count <= _MOST_BLOCKS
+    least = min(whole, run + costs.state if levels else _grouped(count, run, costs.state)[0])
     if budget < least:
         raise BudgetTooSmallError(budget, least)
     found = _one_level(count, run, costs.state, budget)
@@ -147,8 +149,7 @@ def _one_level(
     """
     for held in range(count - 1, -1, -1):
         others = count - held
-        sizes = range(1, math.isqrt(others) + 2)
-        needed, size = min((-(-others // n) * state - state + n * run, n) for n in sizes)
+        needed, size = _grouped(others, run, state)
         if needed + held * run > budget:
             continue
         edges = even_cuts(others, -(-others // size))
@@ -156,6 +157,12 @@ def _one_level(
         moves = (Move(a, b, True) for a, b in zip(edges[-2::-1], edges[:0:-1], strict=True))
         return (*edges[1:-1], *tail), held, tuple(moves)
     return None
+
+
+def _grouped(count: int, run: int, state: int) -> tuple[int, int]:
+    """The least bytes with which so many blocks run again once, and how many make a group."""
+    sizes = range(1, math.isqrt(count) + 2)
+    return min((-(-count // n) * state - state + n * run, n) for n in sizes)
 
 
 def even_cuts(count: int, parts: int) -> list[int]:

@@ -14,9 +14,9 @@ from rnndsl.backends.sizes import CellSizes, cell_sizes
 from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
+from rnndsl.backends.torch.memory import budget_bytes
 from rnndsl.backends.torch.module import Layer, Options
 from rnndsl.cell import Cell, load
-from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
 from rnndsl.compiler.sizes import bind_sizes
@@ -85,7 +85,7 @@ def layer(
     lowered = lower(found, chosen.numbers)
     _check_input_names(lowered)
     engine = choose_backend(backend)
-    budget = _budget(memory_budget)
+    budget = budget_bytes(memory_budget)
     check_form(lowered, found, form)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
@@ -129,19 +129,6 @@ def _check_input_names(lowered: Lowered) -> None:
 
 
 _CALL_ARGUMENTS = frozenset(["self", *inspect.signature(Layer.forward).parameters]) - {"inputs"}
-
-
-def _budget(given: int | str | None) -> int | None:
-    """A number of bytes from what the user gave."""
-    if given is None:
-        return None
-    try:
-        found = parse_bytes(given) if isinstance(given, str) else given
-    except ValueError:
-        found = 0
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
-        raise _bad("memory_budget", 'a number of bytes, such as "64MiB"', given)
-    return found
 
 
 def _bad(name: str, expected: str, got: object) -> LayerOptionError:

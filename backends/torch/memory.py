@@ -7,12 +7,28 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.errors import LayerOptionError
 from rnndsl.backends.torch.derivative import ProgramDerivative
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
 
 Tensors = Sequence[Tensor]
+
+
+def budget_bytes(given: int | str | None) -> int | None:
+    """The bytes of a memory budget as users give it; LayerOptionError for what is none."""
+    if given is None:
+        return None
+    try:
+        found = parse_bytes(given) if isinstance(given, str) else given
+    except ValueError:
+        found = 0
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        wanted = 'a number of bytes, such as "64MiB"'
+        raise LayerOptionError(catalogue.BadOption(None, "memory_budget", wanted, repr(given)))
+    return found
 
 
 def memory_plan(

@@ -4,7 +4,7 @@
 
 For each problem: (1) the published cells are trained with each learning rate, and the best rate
 of each, on the validation data, is kept; (2) each searcher trains so many cells, for a shorter
-while each; (3) the best of each search are tuned as the published ones were; (4) all are trained
+while each, with the rate of the best published one; (3) the best of each search are tuned as the published ones were; (4) all are trained
 with their rate from five fresh seeds and compared on the test data.  Every run has its record in the
 folder and is not done again: stop at any time and give the same command.  ``--page`` only
 writes the tables and the picture.
@@ -18,7 +18,7 @@ from pathlib import Path
 from page import write_page
 from searches import finalists, search
 from settings import FINAL_SEEDS, LEARNING_RATES, PROBLEMS, PUBLISHED, SEARCHES, TUNING_SEED
-from standings import best_published, best_rate, contenders
+from standings import best_published, contenders, tuned
 from trainings import Run, run_all
 
 HERE = Path(__file__).resolve().parent
@@ -44,17 +44,17 @@ def contest(folder: Path, problem: str, searchers: list[str], args: argparse.Nam
     """All that is missing of one problem."""
     cells = {name: name for name in PUBLISHED}
     tune(folder, problem, cells, args.workers)
-    start = best_published(folder, problem)
+    published = best_published(folder, problem)
     for searcher in searchers:
-        search(folder, problem, searcher, start, args.trials, args.workers)
+        search(folder, problem, searcher, published, args.trials, args.workers)
         found = finalists(folder, problem, searcher)
         cells |= {name: str(place) for name, place in found.items()}
     tune(folder, problem, cells, args.workers)
     final = [
-        Run(problem, contender.cell, cells[contender.cell], lr, seed)
+        Run(problem, contender.cell, cells[contender.cell], best.lr, seed)
         for contender in contenders(folder, problem)
         if contender.cell in cells
-        if (lr := best_rate(folder, problem, contender.cell)) is not None
+        if (best := tuned(folder, problem, contender.cell)) is not None
         for seed in FINAL_SEEDS
     ]
     run_all(folder, final, args.workers, f"{problem}: fresh seeds")

@@ -93,13 +93,13 @@ def _verdict(found: list[Standing]) -> str:
 
 def _searches(folder: Path, problem: str) -> list[str]:
     lines = ["| searcher | cells trained | minutes | best | command |", "|---|---|---|---|---|"]
-    start = best_published(folder, problem)
+    published = best_published(folder, problem)
     for searcher in SEARCHES:
         found = rows(folder, problem, searcher)
         if not found:
             continue
         minutes = sum(row["seconds"] or 0.0 for row in found) / 60
-        words = command(Path("records"), problem, searcher, start, len(found), 1)
+        words = command(Path("records"), problem, searcher, published, len(found), 1)
         best = f"{_score(found[0]):.4f}" if found[0]["kind"] == "scored" else "none"
         lines.append(
             f"| {searcher} | {len(found)} | {minutes:.0f} | {best} | `{' '.join(words)}` |"

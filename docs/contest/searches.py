@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,27 @@ from settings import FINALISTS, PROBLEMS, SEARCHES
 from rnndsl.atomic import write_text_atomically
 
 
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A cell, and its learning rate with the best validation loss."""
+
+    cell: str
+    lr: float
+    loss: float
+
+
 def study(folder: Path, problem: str, searcher: str) -> Path:
     """The folder of a search."""
     return folder / problem / "searches" / searcher
 
 
 def command(
-    folder: Path, problem: str, searcher: str, best_published: str, trials: int, workers: int
+    folder: Path, problem: str, searcher: str, published: Tuned, trials: int, workers: int
 ) -> list[str]:
     """The search as a command; the same command again goes on with it."""
-    settings, start = PROBLEMS[problem], SEARCHES[searcher].start or best_published
+    settings, start = PROBLEMS[problem], SEARCHES[searcher].start or published.cell
     return [
-        *("rnndsl", "search", start, "--task", problem),
+        *("rnndsl", "search", start, "--task", problem, "--lr", f"{published.lr:g}"),
         *("--sampler", SEARCHES[searcher].sampler),
         *("--study", str(study(folder, problem, searcher))),
         *("--hidden", str(settings.settings.hidden), "--steps", str(settings.search_steps)),
@@ -33,10 +43,10 @@ def command(
 
 
 def search(
-    folder: Path, problem: str, searcher: str, best_published: str, trials: int, workers: int
+    folder: Path, problem: str, searcher: str, published: Tuned, trials: int, workers: int
 ) -> None:
     """Search until ``trials`` cells have been trained, those of earlier calls included."""
-    words = command(folder, problem, searcher, best_published, trials, workers)
+    words = command(folder, problem, searcher, published, trials, workers)
     subprocess.run([sys.executable, "-m", *words], check=True)
 
 

@@ -56,6 +56,6 @@ SEARCHES = {
 }
 FINALISTS = 2  # of each search, tuned like everything else; the best of them is its contender
 
-LEARNING_RATES = (2e-3, 4e-3, 8e-3, 16e-3)
+LEARNING_RATES = (4e-3, 8e-3, 16e-3, 32e-3)
 TUNING_SEED = 1000
 FINAL_SEEDS = (1, 2, 3, 4, 5)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from searches import finalists
+from searches import Tuned, finalists
 from settings import FINAL_SEEDS, PUBLISHED, SEARCHES, TUNING_SEED
 
 
@@ -54,35 +54,30 @@ def _records(folder: Path, problem: str, cell: str) -> list[dict[str, Any]]:
     return [json.loads(place.read_text(encoding="utf-8")) for place in places]
 
 
-def _tuned(folder: Path, problem: str, cell: str) -> tuple[float, float] | None:
-    """The best validation loss over the learning rates, and its rate."""
+def tuned(folder: Path, problem: str, cell: str) -> Tuned | None:
+    """A cell with its best learning rate on the validation data; None if all runs diverged."""
     records = _records(folder, problem, cell)
-    tuning = [r for r in records if r["seed"] == TUNING_SEED and r["valid"] is not None]
-    return min(((r["valid"], r["lr"]) for r in tuning), default=None)
+    found = [r for r in records if r["seed"] == TUNING_SEED and r["valid"] is not None]
+    return min((Tuned(cell, r["lr"], r["valid"]) for r in found), key=_loss, default=None)
 
 
-def best_rate(folder: Path, problem: str, cell: str) -> float | None:
-    """The learning rate that was best on the validation data; None if all runs diverged."""
-    found = _tuned(folder, problem, cell)
-    return None if found is None else found[1]
-
-
-def best_published(folder: Path, problem: str) -> str:
+def best_published(folder: Path, problem: str) -> Tuned:
     """The published cell with the best validation loss; they have been tuned."""
-    tuned = {name: _tuned(folder, problem, name) for name in PUBLISHED}
-    known = {name: value for name, value in tuned.items() if value is not None}
-    return min(known, key=lambda name: known[name])
+    found = [tuned(folder, problem, name) for name in PUBLISHED]
+    return min(filter(None, found), key=_loss)
+
+
+def _loss(cell: Tuned) -> float:
+    return cell.loss
 
 
 def contenders(folder: Path, problem: str) -> list[Contender]:
     """The published cells, and of each search the cell with the best validation loss."""
     found = [Contender(name, name, False) for name in PUBLISHED]
     for searcher in SEARCHES:
-        tuned = {n: _tuned(folder, problem, n) for n in finalists(folder, problem, searcher)}
-        known = {name: value for name, value in tuned.items() if value is not None}
-        if known:
-            best = min(known, key=lambda name: known[name])
-            found.append(Contender(searcher, best, True))
+        tried = [tuned(folder, problem, name) for name in finalists(folder, problem, searcher)]
+        if known := list(filter(None, tried)):
+            found.append(Contender(searcher, min(known, key=_loss).cell, True))
     return found
 
 
@@ -91,8 +86,10 @@ def standings(folder: Path, problem: str) -> list[Standing]:
     losses: dict[Contender, tuple[float, ...]] = {}
     facts: dict[Contender, dict[str, Any]] = {}
     for contender in contenders(folder, problem):
-        rate = best_rate(folder, problem, contender.cell)
-        records = [r for r in _records(folder, problem, contender.cell) if r["lr"] == rate]
+        best = tuned(folder, problem, contender.cell)
+        if best is None:
+            continue
+        records = [r for r in _records(folder, problem, contender.cell) if r["lr"] == best.lr]
         by_seed = {r["seed"]: r["test"] for r in records if r["test"] is not None}
         if all(seed in by_seed for seed in FINAL_SEEDS):
             losses[contender] = tuple(by_seed[seed] for seed in FINAL_SEEDS)
