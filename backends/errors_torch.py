@@ -218,7 +218,7 @@ class UnequalPacking(Diagnostic):
 class BudgetTooSmall(Diagnostic):
     code = "E0423"
     title = "memory_budget={budget} is too small for T={time} and B={batch}"
-    note = "the backward pass of this layer holds at least {least} bytes"
+    note = "the backward pass holds at least {least} bytes"
     help = "use memory_budget={least} or more, or shorter or fewer sequences"
     budget: int
     time: int

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rnndsl.training.progress import TrainResult as TrainResult
     from rnndsl.training.size import parameter_count as parameter_count
     from rnndsl.training.size import solve_width as solve_width
+    from rnndsl.training.time_blocks import blockwise as blockwise
+    from rnndsl.training.time_blocks import blockwise_loss as blockwise_loss
 
 # name -> module and name there; no name equals that of a module of this package
 _HOMES = {
@@ -31,6 +33,8 @@ _HOMES = {
     "TrainConfig": ("config", "TrainConfig"),
     "TrainResult": ("progress", "TrainResult"),
     "TrainingDivergedError": ("errors", "TrainingDivergedError"),
+    "blockwise": ("time_blocks", "blockwise"),
+    "blockwise_loss": ("time_blocks", "blockwise_loss"),
     "build_corpus": ("corpus", "build_corpus"),
     "generate_text": ("generate", "generate"),
     "load_corpus": ("corpus", "load_corpus"),
@@ -50,6 +54,8 @@ __all__ = [  # noqa: RUF022 - in the order of use
     "build_corpus",
     "load_corpus",
     "train",
+    "blockwise_loss",
+    "blockwise",
     "load_trained",
     "generate_text",
     "parameter_count",

@@ -83,7 +83,7 @@ class TrainConfig:
     device: str = "cpu"
     threads: int | None = None
     backend: str = "auto"
-    memory_budget: str | None = None  # bytes of saved values in the backward pass of a layer
+    memory_budget: str | None = None  # bytes that a backward pass may hold of the forward pass
     form: Form = "auto"  # how linear recurrences go through time
     run_dir: str | None = None
 

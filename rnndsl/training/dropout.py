@@ -17,19 +17,29 @@ class Dropout(nn.Module):
         super().__init__()
         self.rate, self.locked, self.generator = rate, locked, generator
 
-    def forward(self, x: Tensor) -> Tensor:
+    def locked_mask(self, like: Tensor, *shape: int) -> Tensor | None:
+        """The mask for all T of sequences [T, *shape]; None if there is no one mask for them."""
+        if not (self.training and self.locked and self.rate):
+            return None
+        return _mask((1, *shape), self.rate, self.generator, like)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """``x`` with values dropped, by ``mask`` if that is given."""
         if not self.training or self.rate == 0.0:
             return x
-        shape = (1, *x.shape[1:]) if self.locked else tuple(x.shape)
-        return x * _mask(shape, self.rate, self.generator, x)
+        if mask is None:
+            shape = (1, *x.shape[1:]) if self.locked else tuple(x.shape)
+            mask = _mask(shape, self.rate, self.generator, x)
+        return x * mask
 
     def extra_repr(self) -> str:
         return f"{self.rate}{', locked' if self.locked else ''}"
 
 
-def drop_rows(weight: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """``weight`` [V, E] with whole rows dropped: embedding dropout (Merity et al. 2017)."""
-    return weight * _mask((weight.shape[0], 1), rate, generator, weight)
+def row_mask(weight: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """A mask [V, 1] that drops whole rows of ``weight`` [V, E]: embedding dropout (Merity et
+    al. 2017)."""
+    return _mask((weight.shape[0], 1), rate, generator, weight)
 
 
 def _mask(shape: tuple[int, ...], rate: float, generator: torch.Generator, like: Tensor) -> Tensor:

@@ -7,24 +7,31 @@ import math
 import torch
 
 from rnndsl.training.batches import Streams
-from rnndsl.training.model import LanguageModel, token_loss
+from rnndsl.training.losses import token_loss
+from rnndsl.training.model import LanguageModel
 from rnndsl.training.states import State
+from rnndsl.training.time_blocks import block_length
 from rnndsl.training.vocabulary import Level
 
 
-def evaluate(model: LanguageModel, streams: Streams) -> float:
-    """Mean loss in nats per token over all of ``streams``, the state carried along."""
+def evaluate(model: LanguageModel, streams: Streams, in_blocks: bool = False) -> float:
+    """Mean loss in nats per token over all of ``streams``, the state carried along.
+
+    ``in_blocks`` reads a chunk block by block, so that a long one takes little memory.
+    """
     was_training = model.training
     model.eval()
     total = 0.0
     state: State = None
+    steps = block_length(streams.bptt) if in_blocks else streams.bptt
     try:
         with torch.no_grad():
             for index in range(len(streams)):
-                tokens, targets = streams.chunk(index)
-                output = model(tokens, state)
-                state = output.state
-                total += token_loss(output.logits, targets).item() * targets.numel()
+                parts = [torch.split(stream, steps) for stream in streams.chunk(index)]
+                for tokens, targets in zip(*parts, strict=True):
+                    output = model(tokens, state)
+                    state = output.state
+                    total += token_loss(output.logits, targets).item() * targets.numel()
     finally:
         model.train(was_training)
     return total / streams.targets

@@ -28,7 +28,6 @@ def cell_layers(cell: str | Cell, config: TrainConfig) -> LayerFactory:
             input_size=input_size,
             hidden_size=hidden_size,
             backend=config.backend,
-            memory_budget=config.memory_budget,
             form=config.form,
             **options,
         )

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnndsl.training.config import TrainConfig
-from rnndsl.training.dropout import Dropout, drop_rows
+from rnndsl.training.dropout import Dropout, row_mask
 from rnndsl.training.layers import LayerFactory, output_size, stream_layer
 from rnndsl.training.states import State
 
@@ -23,6 +23,14 @@ class Output(NamedTuple):
     state: State  # one state for each layer
     raw: Tensor  # [T, B, H], the last layer's output
     dropped: Tensor  # [T, B, H], the same after dropout
+
+
+class Masks(NamedTuple):
+    """What dropout takes for a whole sequence, None where it draws at each call."""
+
+    rows: Tensor | None  # [V, 1], of the embedding
+    inputs: Tensor | None  # [1, B, E]
+    outputs: tuple[Tensor | None, ...]  # [1, B, H], of each layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,7 @@ class LanguageModel(nn.Module):
             layers.append(make_layer(widths[-1], sizes.hidden))
             widths.append(output_size(layers[-1], sizes.hidden))
         self.layers = nn.ModuleList(layers)
+        self.widths = widths
 
         locked = config.dropout_kind == "locked"
         self.input_dropout = Dropout(config.input_dropout, locked, generator)
@@ -84,17 +93,28 @@ class LanguageModel(nn.Module):
             nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
             self.decoder.weight = self.embedding.weight
 
-    def forward(self, tokens: Tensor, state: State = None) -> Output:
+    def forward(self, tokens: Tensor, state: State = None, masks: Masks | None = None) -> Output:
         """Logits [T, B, V] for the tokens that follow ``tokens`` [T, B]."""
-        x = self.input_dropout(self._embed(tokens))
+        drawn = self.draw_masks(tokens.shape[1]) if masks is None else masks
+        x = self.input_dropout(self._embed(tokens, drawn.rows), drawn.inputs)
         before = state if isinstance(state, tuple) else (None,) * len(self.layers)
         after: list[State] = []
         raw = x
-        for layer, layer_state in zip(self.layers, before, strict=True):
+        for layer, layer_state, mask in zip(self.layers, before, drawn.outputs, strict=True):
             raw, layer_state = layer(x, layer_state)
             after.append(layer_state)
-            x = self.dropout(raw)
+            x = self.dropout(raw, mask)
         return Output(self.decoder(self.projection(x)), tuple(after), raw, x)
+
+    def draw_masks(self, batch: int) -> Masks:
+        """The masks of a sequence of so many examples, for all of its blocks."""
+        weight, rows = self.embedding.weight, None
+        if self.training and self.embedding_dropout > 0.0:
+            rows = row_mask(weight, self.embedding_dropout, self.generator)
+        first, *others = self.widths
+        inputs = self.input_dropout.locked_mask(weight, batch, first)
+        outputs = (self.dropout.locked_mask(weight, batch, width) for width in others)
+        return Masks(rows, inputs, tuple(outputs))
 
     def stream(self, batch: int = 1) -> Callable[[Tensor], Tensor]:
         """A function from tokens [B] to logits [B, V], one step at a time from the first state.
@@ -104,7 +124,7 @@ class LanguageModel(nn.Module):
         layers = [stream_layer(layer, batch) for layer in self.layers]
 
         def step(tokens: Tensor) -> Tensor:
-            x = self._embed(tokens)
+            x = F.embedding(tokens, self.embedding.weight)
             for layer in layers:
                 x = layer(x)
             logits: Tensor = self.decoder(self.projection(x))
@@ -112,27 +132,9 @@ class LanguageModel(nn.Module):
 
         return step
 
-    def _embed(self, tokens: Tensor) -> Tensor:
-        weight = self.embedding.weight
-        if self.training and self.embedding_dropout > 0.0:
-            weight = drop_rows(weight, self.embedding_dropout, self.generator)
-        return F.embedding(tokens, weight)
-
-
-def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy in nats per token; logits [T, B, V], targets [T, B]."""
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-
-def training_loss(output: Output, loss: Tensor, config: TrainConfig) -> Tensor:
-    """``loss`` with the penalties on the output and on its change over time (AWD-LSTM)."""
-    total = loss
-    if config.activation_penalty:
-        total = total + config.activation_penalty * output.dropped.square().mean()
-    if config.temporal_penalty and output.raw.shape[0] > 1:
-        change = output.raw[1:] - output.raw[:-1]
-        total = total + config.temporal_penalty * change.square().mean()
-    return total
+    def _embed(self, tokens: Tensor, rows: Tensor | None) -> Tensor:
+        x = F.embedding(tokens, self.embedding.weight)
+        return x if rows is None else x * F.embedding(tokens, rows)
 
 
 def build_model(

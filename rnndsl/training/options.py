@@ -95,7 +95,7 @@ GROUPS: tuple[tuple[str, tuple[Option, ...]], ...] = (
             Option("threads", int, "threads of the CPU"),
             Option("device", str, "cpu, or cuda"),
             Option("backend", BACKENDS, "auto is TVM on the CPU if installed, else PyTorch"),
-            Option("memory-budget", str, "bytes that a layer's backward pass may hold: 64MiB"),
+            Option("memory-budget", str, "bytes that a backward pass may hold: 64MiB"),
             Option("form", get_args(Form), "how linear recurrences go through time"),
         ),
     ),

@@ -14,7 +14,8 @@ from rnndsl.training.corpus import Corpus
 from rnndsl.training.divergence import diverged
 from rnndsl.training.evaluate import evaluate
 from rnndsl.training.layers import LayerFactory
-from rnndsl.training.model import LanguageModel, build_model, token_loss, training_loss
+from rnndsl.training.losses import chunk_loss
+from rnndsl.training.model import LanguageModel, build_model
 from rnndsl.training.optimizers import build_optimizer, clip_gradients, set_learning_rate
 from rnndsl.training.progress import Validation
 from rnndsl.training.schedules import Plateau, learning_rate, planned_steps
@@ -106,19 +107,17 @@ def train_step(run: Run) -> StepResult:
 
     run.model.train()
     run.optimizer.zero_grad(set_to_none=True)
-    output = run.model(tokens, before)
-    loss = token_loss(output.logits, targets)
-    value = loss.item()
+    found = chunk_loss(run.model, tokens, targets, before, config)
+    value = found.loss.item()
     if not math.isfinite(value):
         raise diverged(run.model, tokens, before, position.step + 1, "loss", value, config)
-    total = training_loss(output, loss, config)
-    total.backward()  # type: ignore[no-untyped-call]
+    found.total.backward()  # type: ignore[no-untyped-call]
     norm = clip_gradients(run.model, config.clip).item()
     if not math.isfinite(norm):
         raise diverged(run.model, tokens, before, position.step + 1, "gradient norm", norm, config)
     run.optimizer.step()
 
-    run.state = detach_state(output.state)
+    run.state = detach_state(found.state)
     position.step += 1
     position.tokens += targets.numel()
     position.loss_sum += value
@@ -133,7 +132,7 @@ def validate(run: Run, rate: float, last: bool = False) -> Validation:
     would not have made it here, so it leaves schedule and patience alone.
     """
     position = run.position
-    loss = evaluate(run.model, run.valid)
+    loss = evaluate(run.model, run.valid, run.config.memory_budget is not None)
     if not math.isfinite(loss):
         tokens, _ = run.valid.chunk(0)
         raise diverged(run.model, tokens, None, position.step, "validation loss", loss, run.config)

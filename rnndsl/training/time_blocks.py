@@ -1,0 +1,346 @@
+"""A loss over a long sequence, taken block by block in time under a memory budget.
+
+Embedded tokens, outputs, logits and the gradients of all these grow with T, as does what
+recurrent layers save.  Here only the states between blocks are held, and of the last blocks what
+the budget has room for; the backward pass runs the others again (compiler/memory.py makes the
+plan).  The length of a block depends on T alone, and sums over blocks are taken from the last
+block to the first, so gradients do not depend on the budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.memory import budget_bytes
+from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
+from rnndsl.training.states import State, detach_state, map_state, state_tensors
+
+# ``part(state, *streams)`` of one block [L, B, *shape]: its share of the loss, and the state after
+# it.  The loss may be of any shape, the same for all blocks; shares are added.
+Part: TypeAlias = "Callable[..., tuple[Tensor, State]]"
+Gradients = Sequence[Tensor | None]
+
+_UNIT, _LONGEST, _MOST_BLOCKS = 16, 64, 1024
+_IGNORED = -100  # F.cross_entropy leaves such targets out
+
+
+def blockwise_loss(
+    embedding: Callable[[Tensor], Tensor],
+    layer: nn.Module,
+    head: Callable[[Tensor], Tensor],
+    tokens: Tensor,
+    targets: Tensor,
+    state: State = None,
+    *,
+    memory_budget: int | str | None = None,
+) -> tuple[Tensor, State]:
+    """The mean cross entropy of ``head(layer(embedding(tokens)))``, and the state after.
+
+    Args:
+        embedding: from tokens [L, B] to what the layer reads, [L, B, D].
+        layer: called as ``y, state = layer(x, state)``, from the first step to the last.
+        head: from outputs [L, B, H] to logits [L, B, V].
+        tokens, targets: [T, B] int64; targets of -100 do not count.
+        state: before the first step; by default what the layer begins with.
+        memory_budget: as for :func:`blockwise`.
+
+    Gradients reach the parameters of whichever of the three are modules, and ``state``.
+    """
+    backwards = getattr(layer, "bidirectional", False) or getattr(layer, "directions", 1) > 1
+    options = getattr(layer, "options", layer)
+    if backwards or getattr(options, "batch_first", False):
+        raise _bad("layer", "a layer of one direction that reads [T, B, *shape]", layer)
+    count = (targets != _IGNORED).sum()
+
+    def part(state: State, tokens: Tensor, targets: Tensor) -> tuple[Tensor, State]:
+        y, state = layer(embedding(tokens), state)
+        logits = head(y).flatten(0, 1)
+        return F.cross_entropy(logits, targets.flatten(), reduction="sum") / count, state
+
+    modules = [m for m in (embedding, layer, head) if isinstance(m, nn.Module)]
+    parameters = [p for module in modules for p in module.parameters()]
+    return blockwise(part, (tokens, targets), state, parameters, memory_budget=memory_budget)
+
+
+def blockwise(
+    part: Part,
+    streams: Sequence[Tensor],
+    state: State,
+    parameters: Iterable[Tensor],
+    *,
+    memory_budget: int | str | None = None,
+    generators: Sequence[torch.Generator] = (),
+) -> tuple[Tensor, State]:
+    """The sum of ``part``'s losses over the blocks of a sequence, and the state after it.
+
+    Args:
+        part: from a state and one block of each stream to the block's loss and the next state.
+            It may draw from torch's default generator and from ``generators``: a block that
+            runs again draws the same numbers.
+        streams: [T, B, *shape] each; they get no gradient.
+        state: before the first block: a tensor, None, or tuples of these.
+        parameters: what gets gradients, besides the state.
+        memory_budget: how many bytes the backward pass may hold of the forward pass beyond
+            one block's gradients, such as ``"64MiB"``; by default all that there is.
+
+    LayerInputError (E0423) if the budget is too small for the sequence.
+    """
+    if not streams or not streams[0].numel():
+        raise _bad("streams", "tensors of one step or more", "empty")
+    if any(stream.requires_grad for stream in streams):
+        raise _bad("streams", "tensors that need no gradient", "one that does")
+    wanted = list({id(p): p for p in parameters if p.requires_grad}.values())
+    run = _Blocks(part, streams, wanted, generators, budget_bytes(memory_budget))
+    before = list(state_tensors(state))
+    if not torch.is_grad_enabled() or not any(t.requires_grad for t in (*before, *wanted)):
+        return run.forward_only(state)
+    loss, *after = _Blockwise.apply(run, state, *before, *wanted)  # type: ignore[no-untyped-call]
+    return loss, _filled(run.after, after)
+
+
+class _Blockwise(torch.autograd.Function):
+    """To autograd the whole sequence is one operation on the first state and the parameters."""
+
+    @staticmethod
+    def forward(ctx: Any, run: _Blocks, state: State, *tensors: Tensor) -> tuple[Tensor, ...]:
+        loss = run.forward(state)
+        ctx.run = run
+        ctx.save_for_backward(*tensors)  # for torch to notice when one is changed
+        ctx.set_materialize_grads(False)
+        return loss, *state_tensors(run.after)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor | None, *d_state: Tensor | None) -> Any:
+        _ = ctx.saved_tensors
+        return (None, None, *ctx.run.back(d_loss, d_state))
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A block that has run: the state it began with, its loss, and the state after it, with
+    the graph between them."""
+
+    before: State
+    loss: Tensor
+    after: State
+
+
+class _Blocks:
+    """The blocks of one sequence: run forward, held as far as the plan says, and gone back."""
+
+    def __init__(
+        self,
+        part: Part,
+        streams: Sequence[Tensor],
+        wanted: Sequence[Tensor],
+        generators: Sequence[torch.Generator],
+        budget: int | None,
+    ) -> None:
+        self.part, self.streams, self.wanted, self.budget = part, streams, wanted, budget
+        self.device = streams[0].device
+        self.generators = [torch.default_generator, *generators]
+        if self.device.type == "cuda":
+            self.generators.append(torch.cuda.default_generators[self.device.index or 0])
+        kind = self.device.type
+        self.autocast = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        self.steps = streams[0].shape[0]
+        self.length = block_length(self.steps)
+        self.count = -(-self.steps // self.length)
+        self.drawn: list[list[Tensor]] = []  # before each block, the generators' states
+        self.plan: MemoryPlan | None = None
+        self.made: dict[int, State] = {}  # states by boundary; boundary k lies before block k
+        self.held: dict[int, _Done] = {}
+        self.after: State = None
+
+    # ----------------------------------------------------------------------------- forward
+
+    def forward_only(self, state: State) -> tuple[Tensor, State]:
+        """The loss and the last state, where nobody wants a gradient."""
+        losses = []
+        for block in range(self.count):
+            loss, state = self._called(block, state)
+            losses.append(loss)
+        return _total(losses), state
+
+    def forward(self, state: State) -> Tensor:
+        """The loss; what the plan holds, and the last state, stay here."""
+        losses = []
+        self.made[0] = state = detach_state(state)
+        for block in range(self.count):
+            if block == 0:
+                given = [*self.wanted, *self.streams, *state_tensors(state)]
+                size, done = _held_bytes(lambda: self._run(0, self.made[0]), given)
+                self.plan = plan = self._planned(size, done.after)
+                kept = frozenset(plan.boundaries)
+            else:
+                done = self._run(block, state)
+            if block >= plan.blocks - plan.held:
+                self.held[block] = done
+            losses.append(done.loss.detach())
+            state = _owned(done.after)
+            del done
+            if block + 1 in kept:
+                self.made[block + 1] = state
+        self.after = state
+        return _total(losses)
+
+    def _planned(self, size: int, state: State) -> MemoryPlan:
+        """The plan, from what autograd holds of the first block."""
+        state_size = sum(t.numel() * t.element_size() for t in state_tensors(state))
+        costs = Costs(-(-size // min(self.length, self.steps)), max(state_size, 1))
+        try:
+            return plan_memory(costs, self.steps, self.budget, self.length)
+        except BudgetTooSmallError as error:
+            batch = self.streams[0].shape[1]
+            problem = catalogue.BudgetTooSmall(None, error.budget, self.steps, batch, error.least)
+            raise LayerInputError(problem) from None
+
+    def _run(self, block: int, before: State) -> _Done:
+        """A block with its graph, from a state that is cut off from what came before."""
+        leaf = map_state(lambda tensor: tensor.detach().requires_grad_(), before)
+        with torch.enable_grad():
+            loss, after = self._called(block, leaf)
+        return _Done(leaf, loss, after)
+
+    def _called(self, block: int, state: State) -> tuple[Tensor, State]:
+        """A block, with the random numbers that it drew when it first ran."""
+        if block < len(self.drawn):
+            for generator, numbers in zip(self.generators, self.drawn[block], strict=True):
+                generator.set_state(numbers)
+        else:
+            self.drawn.append(self._states())
+        steps = slice(block * self.length, (block + 1) * self.length)
+        enabled, dtype = self.autocast
+        # A cast that the cache shared between blocks would belong to the first one's graph.
+        with torch.autocast(self.device.type, dtype, enabled, cache_enabled=False):
+            return self.part(state, *(stream[steps] for stream in self.streams))
+
+    def _states(self) -> list[Tensor]:
+        """The generators' states; the same tensors again while nothing was drawn."""
+        now = [generator.get_state() for generator in self.generators]
+        if self.drawn and all(map(torch.equal, now, self.drawn[-1])):
+            return self.drawn[-1]
+        return now
+
+    # ---------------------------------------------------------------------------- backward
+
+    def back(self, d_loss: Tensor | None, d_state: Gradients) -> list[Tensor | None]:
+        """Gradients of the first state's tensors, then of the parameters."""
+        if self.plan is None:
+            raise RuntimeError("a blockwise loss goes backward once")
+        plan, self.plan = self.plan, None
+        walk = _Walk(self.wanted, d_loss, d_state)
+        with self._drawing_apart():
+            for block in reversed(range(plan.blocks - plan.held, plan.blocks)):
+                walk.back(self.held.pop(block))
+            for move in plan.moves:
+                state, done = self.made[move.first], []
+                for block in range(move.first, move.stop):
+                    found = self._run(block, state)
+                    state = _owned(found.after)
+                    if move.back:
+                        done.append(found)
+                    del found
+                if not move.back:
+                    self.made[move.stop] = state
+                    continue
+                while done:
+                    walk.back(done.pop())
+                if move.first not in plan.boundaries:
+                    self.made.pop(move.first)
+        return [*walk.carried, *walk.sums]
+
+    @contextmanager
+    def _drawing_apart(self) -> Iterator[None]:
+        """Leaves the generators as they were."""
+        before = [generator.get_state() for generator in self.generators]
+        try:
+            yield
+        finally:
+            for generator, state in zip(self.generators, before, strict=True):
+                generator.set_state(state)
+
+
+class _Walk:
+    """Goes back through blocks, the last one first, and adds up gradients."""
+
+    def __init__(self, wanted: Sequence[Tensor], d_loss: Tensor | None, carried: Gradients) -> None:
+        self.wanted, self.d_loss, self.carried = wanted, d_loss, carried
+        self.sums: list[Tensor | None] = [None] * len(wanted)
+
+    def back(self, done: _Done) -> None:
+        results = [done.loss, *state_tensors(done.after)]
+        given = [
+            (result, cotangent)
+            for result, cotangent in zip(results, [self.d_loss, *self.carried], strict=True)
+            if cotangent is not None and result.requires_grad
+        ]
+        before = list(state_tensors(done.before))
+        if not given:
+            self.carried = [None] * len(before)
+            return
+        outputs, cotangents = zip(*given, strict=True)
+        leaves = [*before, *self.wanted]
+        found = torch.autograd.grad(outputs, leaves, cotangents, allow_unused=True)
+        self.carried = found[: len(before)]
+        for index, part in enumerate(found[len(before) :]):
+            if part is not None:
+                total = self.sums[index]
+                self.sums[index] = part.clone() if total is None else total.add_(part)
+
+
+def block_length(steps: int) -> int:
+    """Steps of a block, for a sequence of so many: about the square root of T from 16 to 64;
+    more where there would be too many blocks."""
+    wanted = max(min(math.isqrt(steps - 1) + 1, _LONGEST), -(-steps // _MOST_BLOCKS))
+    return -(-wanted // _UNIT) * _UNIT
+
+
+def _held_bytes(run: Callable[[], _Done], given: Iterable[Tensor]) -> tuple[int, _Done]:
+    """What autograd holds of a run besides what was given, in bytes."""
+    shared = {tensor.untyped_storage().data_ptr() for tensor in given}
+    found: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in shared:
+            found[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        done = run()
+    return sum(found.values()), done
+
+
+def _owned(state: State) -> State:
+    """A copy that keeps nothing else alive."""
+    return map_state(lambda tensor: tensor.detach().clone(), state)
+
+
+def _filled(state: State, tensors: Iterable[Tensor]) -> State:
+    """A state of the same form, of other tensors."""
+    given = iter(tensors)
+    return map_state(lambda _: next(given), state)
+
+
+def _total(losses: Sequence[Tensor]) -> Tensor:
+    total = losses[0]
+    for loss in losses[1:]:
+        total = total + loss
+    return total
+
+
+def _bad(name: str, wanted: str, got: object) -> LayerInputError:
+    return LayerInputError(catalogue.BadOption(None, name, wanted, repr(got)))
