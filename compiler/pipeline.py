@@ -112,6 +112,14 @@ PIPELINES: Mapping[str, Pipeline] = {
 }
 
 
+def find_pipeline(text: str) -> Pipeline:
+    """The pipeline of that name, or of the passes that are named, with commas between.
+
+    UnknownPassError for a pass that there is not.
+    """
+    return PIPELINES[text] if text in PIPELINES else parse_pipeline(text)
+
+
 def run_pipeline(
     graph: Graph,
     pipeline: Pipeline,

@@ -17,6 +17,7 @@ from rnndsl.compiler.pipeline import (
     Observer,
     Pass,
     Pipeline,
+    find_pipeline,
     parse_pipeline,
     run_pipeline,
 )
@@ -73,7 +74,7 @@ def select(
     pipeline of the graph that follows.  Raises UnknownPassError, NoSuchPassError.
     """
     chosen = "default" if passes is None else passes
-    first = PIPELINES[chosen] if chosen in PIPELINES else parse_pipeline(chosen)
+    first = find_pipeline(chosen)
     after = PIPELINES[second]
     if stop_after is None:
         return Selection(first, after)

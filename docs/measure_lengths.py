@@ -1,6 +1,6 @@
 """Measures the memory of a training step against the length of the sequence.
 
-    python docs/measure_lengths.py [curves] [longest]
+    python docs/measure_lengths.py [curves] [longest] [tokens]
 
 writes docs/performance/lengths.json.  Every figure comes from a process of its own: the growth of
 its resident memory from before the data is made to the peak of one training step, after a step on
@@ -21,11 +21,16 @@ BATCH, CURVE_SIZE, LONG_SIZE = 16, 256, 512
 STEPS = (250, 500, 1000, 2000, 4000)
 LONG_STEPS = (1000, 3000)
 LONG_BUDGET = 64 * 2**20
+TOKEN_BUDGET = 128 * 2**20
 CLOSE = 0.02  # of LIMIT
 LEAST = 4 * 2**20  # bytes; below there is no plan
 LIMIT = 4 * 10**9
 WARM = 64
 KINDS = ("nn", "ours", "ours, budget")
+# A model of tokens: embedding, LSTM, logits, cross entropy.  Ours is not tried to the end of the
+# memory, which would take hours, but at a length of more than ten times that of nn.LSTM.
+VOCABULARY = 256
+TOKEN_STEPS = (8192, 65536)
 TENTH = 0.10  # of what a step without a budget holds
 
 
@@ -34,25 +39,39 @@ def in_this_process(kind: str, steps: int, size: int, budget: int) -> dict[str, 
     import time
 
     import torch
+    from torch.nn import functional
 
     import rnndsl
     from rnndsl.bench.memory import peak_growth, peak_of_process
+    from rnndsl.training import blockwise_loss
 
+    who, tokens = kind.split(",")[0], kind.endswith("tokens")
     layer: Any
-    if kind == "nn":
+    if who == "nn":
         layer = torch.nn.LSTM(size, size)
     else:
-        layer = rnndsl.layer("lstm", size, size, memory_budget=budget or None)
+        layer = rnndsl.layer("lstm", size, size, memory_budget=None if tokens else budget or None)
+    embedding, head = torch.nn.Embedding(VOCABULARY, size), torch.nn.Linear(size, VOCABULARY)
     seconds = []
 
+    def loss(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if not tokens:
+            return functional.mse_loss(layer(x)[0], target)
+        if who == "ours":
+            given = embedding, layer, head, x, target
+            return blockwise_loss(*given, memory_budget=budget)[0]
+        logits = head(layer(embedding(x))[0])
+        return functional.cross_entropy(logits.flatten(0, 1), target.flatten())
+
     def step(length: int) -> None:
-        x = torch.randn(length, BATCH, size)
-        target = torch.randn(length, BATCH, size)
+        if tokens:
+            x, target = torch.randint(VOCABULARY, (2, length, BATCH))
+        else:
+            x, target = torch.randn(2, length, BATCH, size)
         start = time.perf_counter()
-        y, _ = layer(x)
-        torch.nn.functional.mse_loss(y, target).backward()
+        loss(x, target).backward()
         seconds.append(time.perf_counter() - start)
-        for p in layer.parameters():
+        for p in (*layer.parameters(), *embedding.parameters(), *head.parameters()):
             p.grad = None
 
     step(WARM)
@@ -110,11 +129,20 @@ def longest(kind: str) -> dict[str, Any]:
     return fitting
 
 
+def tokens() -> list[dict[str, Any]]:
+    """The longest for nn.LSTM, and a length that ours takes, with what each step adds to it."""
+    kind = "ours, tokens"
+    short, long = (elsewhere(kind, steps, LONG_SIZE, TOKEN_BUDGET) for steps in TOKEN_STEPS)
+    each = (long["peak"] - short["peak"]) / (long["T"] - short["T"])
+    return [longest("nn, tokens"), {**long, "bytes_per_step": each}]
+
+
 def main() -> None:
     found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
     found |= {"batch": BATCH, "limit": LIMIT}
-    for part in sys.argv[1:] or ["curves", "longest"]:
-        found[part] = curves() if part == "curves" else [longest(kind) for kind in KINDS]
+    parts = {"curves": curves, "longest": lambda: list(map(longest, KINDS)), "tokens": tokens}
+    for part in sys.argv[1:] or parts:
+        found[part] = parts[part]()
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 

@@ -19,6 +19,7 @@ from rnndsl.backends.torch.module import Layer, Options
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
+from rnndsl.compiler.pipeline import UnknownPassError, find_pipeline
 from rnndsl.compiler.sizes import bind_sizes
 
 
@@ -36,6 +37,7 @@ def layer(
     backend: str = "auto",
     memory_budget: int | str | None = None,
     form: str = "auto",
+    passes: str = "default",
     check_finite: bool = False,
     **sizes: float,
 ) -> Layer:
@@ -59,6 +61,8 @@ def layer(
             pass again.  By default it holds all and repeats nothing.
         form: how linear recurrences go through time: ``"steps"``, ``"chunked"`` or
             ``"convolution"`` (docs/recurrences.md); ``"auto"`` takes the cheapest for each.
+        passes: of the compiler, on the cell's graph before differentiation: a pipeline's name, or
+            names with commas between (``rnndsl list passes``); ``"none"`` runs none.
         check_finite: after each call look for NaN and infinities, and raise NonFiniteError
             with the step and the value where the first one arose.
         sizes: the cell's other dimensions and its numbers, such as ``depth=3``.
@@ -87,13 +91,14 @@ def layer(
     engine = choose_backend(backend)
     budget = budget_bytes(memory_budget)
     check_form(lowered, found, form)
+    _check_passes(passes)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
         bind_sizes(lowered.graph, dims, found.sources())  # an error where a size does not fit
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
-                lowered, dims, bool(suffix), engine, kind, device, budget, form
+                lowered, dims, bool(suffix), engine, kind, device, budget, form, passes
             )
         if index == 0:
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)
@@ -119,6 +124,16 @@ def _check_device(device: object) -> None:
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise _bad("device", f"one that torch can use here ({reason})", device) from None
+
+
+def _check_passes(passes: object) -> None:
+    """LayerOptionError unless these are passes."""
+    if not isinstance(passes, str):
+        raise _bad("passes", "names of passes with commas between", passes)
+    try:
+        find_pipeline(passes)
+    except UnknownPassError as error:
+        raise _bad("passes", f"passes that there are ({error})", passes) from None
 
 
 def _check_input_names(lowered: Lowered) -> None:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from rnndsl.backends.torch.program import SequenceProgram, make_program
+from rnndsl.backends.torch.program import DEFAULT, SequenceProgram, make_program
 from rnndsl.backends.torch.programs import register
 from rnndsl.backends.torch.variants import with_lengths, with_resets, with_taps
 from rnndsl.compiler.forms.choose import AUTO
@@ -30,10 +30,11 @@ def variant(
     resets: bool,
     lengths: bool,
     form: str = AUTO,
+    passes: str = DEFAULT,
 ) -> SequenceProgram:
     """The program of a layer's graph with these extras."""
     graph = extended(with_taps(base_graph(text), taps), resets, lengths)
-    return make_program(graph, reverse, backend, memory_budget=budget, form=form)
+    return make_program(graph, reverse, backend, passes, budget, form)
 
 
 def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
@@ -52,8 +53,9 @@ def _call(
     resets: bool,
     lengths: bool,
     form: str,
+    passes: str,
 ) -> tuple[str, str, tuple[str, ...]]:
-    program = variant(text, reverse, backend, budget, taps, resets, lengths, form)
+    program = variant(text, reverse, backend, budget, taps, resets, lengths, form, passes)
     return register(program), program.text, tuple(program.params)
 
 
@@ -69,11 +71,14 @@ def program_call(
     lengths: bool,
     portable: bool,
     form: str = AUTO,
+    passes: str = DEFAULT,
 ) -> tuple[str, tuple[str, ...]]:
     """What names the program to the operator, and the names of the parameters it takes.
 
     ``portable`` asks for the program's text, which means the same in every process; a handle
     is shorter, and valid here only.
     """
-    handle, whole, params = _call(text, reverse, backend, budget, taps, resets, lengths, form)
+    handle, whole, params = _call(
+        text, reverse, backend, budget, taps, resets, lengths, form, passes
+    )
     return (whole if portable else handle), params

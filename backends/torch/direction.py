@@ -14,6 +14,7 @@ from rnndsl.backends.torch.calls import base_graph, extended, program_call, vari
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.memory import memory_plan
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
+from rnndsl.backends.torch.program import DEFAULT
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.initializers import initialize, param_shape
@@ -37,6 +38,7 @@ class Direction(nn.Module):
         device: torch.device | str | None,
         memory_budget: int | None = None,
         form: str = AUTO,
+        passes: str = DEFAULT,
     ) -> None:
         super().__init__()
         graph = lowered.graph.bind(sizes)
@@ -45,6 +47,7 @@ class Direction(nn.Module):
         self.backend = backend
         self.memory_budget = memory_budget
         self.form = form
+        self.passes = passes
         self.sizes = dict(sizes)
         self.specs = lowered.params
         self._first_name = [spec.name for spec in self.specs[:1]]
@@ -72,7 +75,7 @@ class Direction(nn.Module):
     def flops_per_step(self) -> int:
         """Floating-point operations of one example's time step, forward."""
         text, order, engine = self.graph_text, self.reverse, self.backend
-        graph = variant(text, order, engine, None, (), False, False).step
+        graph = variant(text, order, engine, None, (), False, False, passes=self.passes).step
         return sum(
             OPS[node.op].flops(
                 [graph.type_of(v) for v in node.operands], node.type, dict(node.attrs)
@@ -85,7 +88,7 @@ class Direction(nn.Module):
         text, order, budget = self.graph_text, self.reverse, self.memory_budget
         portable = False
         handle, names = program_call(
-            text, order, self.backend, budget, (), False, False, portable, self.form
+            text, order, self.backend, budget, (), False, False, portable, self.form, self.passes
         )
         runner = find_runner(handle)
         count = len(runner.program.inputs)
@@ -172,6 +175,7 @@ class Direction(nn.Module):
             lengths,
             portable,
             self.form,
+            self.passes,
         )
         params = self.tensors_of(names)
         results = operators.call(program, list(inputs), list(states), params)

@@ -11,10 +11,11 @@ from functools import cached_property
 
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
-from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.pipeline import find_pipeline, run_pipeline
 from rnndsl.compiler.separate import Program, separate
 from rnndsl.compiler.text import parse_graphs, print_graph
 
+DEFAULT = "default"  # the pipeline that a lowered graph goes through
 INIT = "init."  # prefix of the prepare results that hold initial states
 
 
@@ -88,12 +89,12 @@ def make_program(
     graph: Graph,
     reverse: bool = False,
     backend: str = "torch",
-    pipeline: str = "default",
+    passes: str = DEFAULT,
     memory_budget: int | None = None,
     form: str = AUTO,
 ) -> SequenceProgram:
-    """The program of a bound, lowered graph."""
-    parts: Program = separate(run_pipeline(graph, PIPELINES[pipeline]))
+    """The program of a bound, lowered graph; ``passes`` as for find_pipeline."""
+    parts: Program = separate(run_pipeline(graph, find_pipeline(passes)))
     return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget, form)
 
 

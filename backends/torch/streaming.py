@@ -113,7 +113,16 @@ class Stream:
 def _step_of(direction: Direction, batch: int, expected: Expected) -> KernelStep | PlanStep:
     """One layer's step, by whatever the layer is compiled with."""
     handle, names = program_call(
-        direction.graph_text, False, direction.backend, None, (), False, False, False, STEPS
+        direction.graph_text,
+        False,
+        direction.backend,
+        None,
+        (),
+        False,
+        False,
+        False,
+        STEPS,
+        direction.passes,
     )
     runner = find_runner(handle)
     params = [tensor.detach().clone() for tensor in direction.tensors_of(names)]

@@ -21,6 +21,7 @@ from rnndsl.errors_bench import BadBenchOption
 if TYPE_CHECKING:
     from rnndsl.bench.runner import Tell
 
+FORMS = ("steps", "chunked", "convolution")  # as rnndsl.compiler.forms.choose has them
 INTERRUPTED = 130  # as rnndsl.cli has it
 
 
@@ -47,6 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"with commas (default {','.join(DEFAULT_PEERS)}, and {OURS}). {known}",
     )
     add_settings(parser)
+    parser.add_argument(
+        "--form", choices=FORMS, help="how ours take linear recurrences through time"
+    )
+    parser.add_argument(
+        "--passes",
+        metavar="LIST",
+        help="of the compiler for ours: names with commas, or a pipeline (`none` for none)",
+    )
     parser.add_argument(
         "--threads", metavar="N", type=int, help="of every implementation (default: torch's)"
     )
@@ -101,10 +110,10 @@ def run(args: argparse.Namespace) -> int:
         from rnndsl.bench.table import printing
         from rnndsl.cell import load
 
-        sources, numbers = _sources(args), dict(args.set)
+        sources, numbers, options = _sources(args), dict(args.set), _options(args)
         cells = {source: load(source) for source in sources}
         planned = [
-            Planned(source, cells[source], mode, shape, numbers)
+            Planned(source, cells[source], mode, shape, numbers, options)
             for source in sources
             for shape in shapes
             for mode in modes
@@ -135,6 +144,11 @@ def _sources(args: argparse.Namespace) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _options(args: argparse.Namespace) -> dict[str, str]:
+    """Of our layers, those that were given."""
+    return {name: value for name in ("form", "passes") if (value := getattr(args, name))}
+
+
 def command_text(args: argparse.Namespace) -> str:
     """The command that measures this again."""
     words = ["rnndsl", "bench", *args.cells, *(["--all"] if args.all else [])]
@@ -142,6 +156,7 @@ def command_text(args: argparse.Namespace) -> str:
     words += [f"--{mode}" for mode in MODES if getattr(args, mode)]
     words += ["--peers", args.peers] if args.peers else []
     words += [word for name, value in args.set for word in ("--set", f"{name}={value}")]
+    words += [word for name, value in _options(args).items() for word in (f"--{name}", value)]
     words += ["--threads", str(args.threads)] if args.threads else []
     return shlex.join([*words, "--seconds", f"{args.seconds:g}"])
 

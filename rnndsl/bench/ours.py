@@ -32,7 +32,7 @@ def _with_backend(problem: Problem, backend: str) -> Subject:
     """On the same weights.  TVM is imported here: that is no compile time."""
     if find_spec("tvm") is not None:
         import_module("rnndsl.backends.tvm.lower_kernel")
-    made = make_layer(problem.cell, problem.shape, problem.numbers, backend)
+    made = make_layer(problem.cell, problem.shape, problem.numbers, backend, problem.options)
     with torch.no_grad():
         for name, value in problem.params.items():
             made.first.tensor(name).copy_(value)

@@ -16,6 +16,7 @@ from rnndsl.bench.cases import Shape
 from rnndsl.cell import Cell
 
 SEED = 0
+Options = Mapping[str, str]  # of our layers: form, passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,7 @@ class Problem:
     inputs: dict[str, Tensor]
     cotangent: Tensor
     source: str = ""  # the cell as the command named it
+    options: Options = field(default_factory=dict)
     _steps: list[dict[str, Tensor]] = field(default_factory=list)
 
     @property
@@ -59,12 +61,19 @@ class Problem:
 
 
 def make_problem(
-    cell: Cell, shape: Shape, mode: str, numbers: Mapping[str, int | float], source: str = ""
+    cell: Cell,
+    shape: Shape,
+    mode: str,
+    numbers: Mapping[str, int | float],
+    source: str = "",
+    options: Options | None = None,
 ) -> Problem:
-    """Weights and data drawn from a fixed seed; RnndslError if the sizes do not fit the cell."""
+    """Weights and data drawn from a fixed seed; RnndslError if the sizes do not fit the cell,
+    or the options of our layers are none."""
+    chosen = options or {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        layer = make_layer(cell, shape, numbers, "torch")
+        layer = make_layer(cell, shape, numbers, "torch", chosen)
         graph = layer.first.graph
         program = make_program(graph)
         lead = (shape.steps, shape.batch)
@@ -74,14 +83,22 @@ def make_problem(
         }
         cotangent = torch.randn(*lead, *layer.first.output_shape)
     source = source or cell.name
-    return Problem(cell, shape, mode, numbers, layer, program, inputs, cotangent, source)
+    return Problem(
+        cell, shape, mode, numbers, layer, program, inputs, cotangent, source, options=chosen
+    )
 
 
-def make_layer(cell: Cell, shape: Shape, numbers: Mapping[str, int | float], backend: str) -> Layer:
+def make_layer(
+    cell: Cell,
+    shape: Shape,
+    numbers: Mapping[str, int | float],
+    backend: str,
+    options: Options,
+) -> Layer:
     """A float32 layer of ours at these sizes; one of the cell's dimensions may be left out."""
     names = {p.name for p in cell.definition.parameters if p.default is None} - set(numbers)
     hidden = shape.hidden if len(names) > 1 or "H" in names else None
-    sizes: dict[str, Any] = dict(numbers)
+    sizes: dict[str, Any] = {**numbers, **options}
     made = rnndsl.layer(cell, shape.input, hidden, dtype=torch.float32, backend=backend, **sizes)
     assert isinstance(made, Layer)
     return made

@@ -44,7 +44,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A cell at a shape in a mode: who was measured, and why others were not.
+    """A cell at a shape in a mode: who was measured, and why others were not; ``options`` are
+    those of our layers that are not the usual ones.
 
     ``source`` is the cell as the command named it; ``load`` how many processes wanted to run
     in the minute before the end, ``started`` when it began."""
@@ -60,6 +61,7 @@ class Case:
     missing: dict[str, str]
     started: str = ""
     load: float | None = None
+    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,15 @@ class Report:
 
 def key(case: Case) -> str:
     """What a case is a measurement of."""
-    return case_key(case.source, case.mode, tuple(case.shape.values()), case.numbers)
+    return case_key(
+        case.source, case.mode, tuple(case.shape.values()), {**case.numbers, **case.options}
+    )
 
 
 def case_key(
-    source: str, mode: str, sizes: tuple[int, ...], numbers: Mapping[str, int | float]
+    source: str, mode: str, sizes: tuple[int, ...], numbers: Mapping[str, int | float | str]
 ) -> str:
-    """``lstm, infer, 35,20,200,200``, with the cell's numbers behind."""
+    """``lstm, infer, 35,20,200,200``, with the cell's numbers and our options behind."""
     extra = "".join(f", {name}={value}" for name, value in sorted(numbers.items()))
     return f"{source}, {mode}, {','.join(map(str, sizes))}{extra}"
 

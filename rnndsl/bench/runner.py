@@ -69,7 +69,8 @@ def measure(
         del samples[name], ready[name]
     ours, work = {peer.name: peer.ours for peer in peers}, work_of(problem)
     entries = _entries(problem, ready, samples, ours, work)
-    if on_kernels := [name for name in ready if name in _ON_KERNELS]:
+    on_kernels = [name for name in ready if name in _ON_KERNELS]
+    if on_kernels and not problem.options:  # which the model does not know
         expected = predicted_seconds(problem, machine_rates())
         entries = tuple(
             replace(entry, predicted_seconds=expected) if entry.name in on_kernels else entry
@@ -155,4 +156,5 @@ def _case(
         bytes=work.bytes,
         entries=entries,
         missing=missing,
+        options=dict(problem.options),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from rnndsl.bench import machine
 from rnndsl.bench.cases import Shape
 from rnndsl.bench.peers import Peer
-from rnndsl.bench.problem import make_problem
+from rnndsl.bench.problem import Options, make_problem
 from rnndsl.bench.report import Report, case_key, spread
 from rnndsl.bench.report import key as key_of
 from rnndsl.bench.runner import FAILED, Tell, measure
@@ -26,12 +26,13 @@ class Planned:
     mode: str
     shape: Shape
     numbers: Mapping[str, int | float]
+    options: Options = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         shape = self.shape
         sizes = (shape.steps, shape.batch, shape.input, shape.hidden)
-        return case_key(self.source, self.mode, sizes, self.numbers)
+        return case_key(self.source, self.mode, sizes, {**self.numbers, **self.options})
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Session:
         self.tell(f"{place}measuring the machine")
         rates = machine.measure_rates()
         try:
-            problem = make_problem(case.cell, case.shape, case.mode, case.numbers, case.source)
+            problem = make_problem(
+                case.cell, case.shape, case.mode, case.numbers, case.source, case.options
+            )
             found, interrupted = measure(
                 problem, self.peers, self.seconds, lambda text: self.tell(place + text), self.limit
             )

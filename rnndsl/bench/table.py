@@ -22,7 +22,9 @@ def seconds_text(seconds: float) -> str:
 def heading(case: Case) -> str:
     """``lstm, infer, T=35 B=20 D=200 H=200``"""
     sizes = " ".join(f"{name}={size}" for name, size in case.shape.items())
-    extra = "".join(f", {name} = {value}" for name, value in case.numbers.items())
+    extra = "".join(
+        f", {name} = {value}" for name, value in {**case.numbers, **case.options}.items()
+    )
     return f"{case.cell}, {case.mode}, {sizes}{extra}"
 
 

@@ -168,33 +168,36 @@ class _Blocks:
 
     def forward_only(self, state: State) -> tuple[Tensor, State]:
         """The loss and the last state, where nobody wants a gradient."""
-        losses = []
+        total: Tensor | None = None
         for block in range(self.count):
             loss, state = self._called(block, state)
-            losses.append(loss)
-        return _total(losses), state
+            total = loss if total is None else total + loss
+        assert total is not None
+        return total, state
 
     def forward(self, state: State) -> Tensor:
         """The loss; what the plan holds, and the last state, stay here."""
-        losses = []
+        total: Tensor | None = None
         self.made[0] = state = detach_state(state)
         for block in range(self.count):
             if block == 0:
                 given = [*self.wanted, *self.streams, *state_tensors(state)]
                 size, done = _held_bytes(lambda: self._run(0, self.made[0]), given)
                 self.plan = plan = self._planned(size, done.after)
-                kept = frozenset(plan.boundaries)
+                places = {boundary: k for k, boundary in enumerate(plan.boundaries)}
+                room = _room(done.after, len(places))
             else:
                 done = self._run(block, state)
             if block >= plan.blocks - plan.held:
                 self.held[block] = done
-            losses.append(done.loss.detach())
+            total = done.loss.detach() if total is None else total + done.loss.detach()
             state = _owned(done.after)
             del done
-            if block + 1 in kept:
-                self.made[block + 1] = state
+            if block + 1 in places:
+                self.made[block + 1] = _stored(state, room, places[block + 1])
         self.after = state
-        return _total(losses)
+        assert total is not None
+        return total
 
     def _planned(self, size: int, state: State) -> MemoryPlan:
         """The plan, from what autograd holds of the first block."""
@@ -329,17 +332,24 @@ def _owned(state: State) -> State:
     return map_state(lambda tensor: tensor.detach().clone(), state)
 
 
+def _room(state: State, places: int) -> State:
+    """Memory for so many states."""
+    return map_state(lambda t: t.detach().new_empty((places, *t.shape)), state)
+
+
+def _stored(state: State, room: State, place: int) -> State:
+    """A copy in a place of ``room``.  States that had memory each of their own would lie
+    scattered between blocks, and large pieces would find no room there any more."""
+    slots = [tensor[place] for tensor in state_tensors(room)]
+    for slot, tensor in zip(slots, state_tensors(state), strict=True):
+        slot.copy_(tensor)
+    return _filled(state, slots)
+
+
 def _filled(state: State, tensors: Iterable[Tensor]) -> State:
     """A state of the same form, of other tensors."""
     given = iter(tensors)
     return map_state(lambda _: next(given), state)
-
-
-def _total(losses: Sequence[Tensor]) -> Tensor:
-    total = losses[0]
-    for loss in losses[1:]:
-        total = total + loss
-    return total
 
 
 def _bad(name: str, wanted: str, got: object) -> LayerInputError:

@@ -166,6 +166,21 @@ def test_under_autocast_the_layer_computes_in_its_own_dtype() -> None:
     assert torch.equal(found_gradient, gradient)
 
 
+@pytest.mark.parametrize("cell", ["lstm", "hyperlstm", "mlstm"])
+def test_without_passes_a_layer_computes_the_same(cell: str) -> None:
+    found = []
+    for passes in ("default", "none", "cse,pack-gates,dce"):
+        torch.manual_seed(0)
+        layer = rnndsl.layer(cell, 4, 8, passes=passes, dtype=torch.float64)
+        torch.manual_seed(1)
+        x = torch.randn(5, 2, 4, dtype=torch.float64, requires_grad=True)
+        y, _ = layer(x)
+        gradients = torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()])
+        found.append([y, *gradients, layer.stream(2)(x[0].detach())])
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-10, atol=1e-10)
+
+
 def test_the_description_names_cell_and_sizes() -> None:
     text = repr(rnndsl.layer("rhn", 3, 5, num_layers=2, dropout=0.25, depth=2))
     assert "RHN, D=3, H=5, num_layers=2, dropout=0.25" in text
@@ -193,6 +208,8 @@ def test_flops_count_two_for_each_weight() -> None:
         ({"input_size": 3, "hidden_size": 5, "num_layers": "2"}, "num_layers must be"),
         ({"input_size": 3, "hidden_size": 5, "dropout": None}, "dropout must be"),
         ({"input_size": 3, "hidden_size": 5, "bidirectional": "no"}, "bidirectional must be True"),
+        ({"input_size": 3, "hidden_size": 5, "passes": "cs"}, "did you mean `cse`?"),
+        ({"input_size": 3, "hidden_size": 5, "passes": 3}, "passes must be names"),
     ],
 )
 def test_wrong_options_are_named(arguments: dict[str, Any], message: str) -> None:

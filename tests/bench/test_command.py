@@ -171,6 +171,23 @@ def test_a_run_is_continued_and_nothing_is_measured_twice(
     assert output.count("LSTM, infer") == 1 and output.count("GRU, infer") == 1
 
 
+def test_forms_and_passes_of_ours_are_cases_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "found.json"
+    for options in ([], ["--form", "chunked", "--passes", "none"]):
+        assert bench("mingru", *RESUMED, *options, "--json", path) == 0
+    found = read(path)
+    assert [case["options"] for case in found["cases"]] == [
+        {},
+        {"form": "chunked", "passes": "none"},
+    ]
+    assert "--form chunked --passes none" in found["commands"][1]
+    assert "form = chunked, passes = none" in capsys.readouterr().out
+    assert bench("lstm", *TINY, "--infer", "--form", "chunked") == 1
+    assert "E0430" in capsys.readouterr().err
+
+
 def test_a_peer_that_was_not_measured_is_measured_by_a_continued_run(tmp_path: Path) -> None:
     path = tmp_path / "found.json"
     assert bench("lstm", *RESUMED, "--json", path) == 0
