@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rnndsl.search.objective import TrainSettings
 
@@ -45,13 +46,14 @@ class Search:
     sampler: str
 
 
+_SPACE = str(Path(__file__).resolve().parent / "gates.rnn")
 # All train as many cells; "evolved" edits a published cell where the others begin with nothing.
 SEARCHES = {
-    "random": Search("free", "random"),
-    "tpe": Search("free", "tpe"),
-    "evolution": Search("free", "evolution"),
-    "rl": Search("free", "rl"),
-    "ranked": Search("free", "ranked:random"),
+    "random": Search(_SPACE, "random"),
+    "tpe": Search(_SPACE, "tpe"),
+    "evolution": Search(_SPACE, "evolution"),
+    "rl": Search(_SPACE, "rl"),
+    "ranked": Search(_SPACE, "ranked:random"),
     "evolved": Search(None, "evolution"),
 }
 FINALISTS = 2  # of each search, tuned like everything else; the best of them is its contender
