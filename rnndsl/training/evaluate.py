@@ -7,10 +7,10 @@ import math
 import torch
 
 from rnndsl.training.batches import Streams
+from rnndsl.training.block_runs import block_length
 from rnndsl.training.losses import token_loss
 from rnndsl.training.model import LanguageModel
 from rnndsl.training.states import State
-from rnndsl.training.time_blocks import block_length
 from rnndsl.training.vocabulary import Level
 
 

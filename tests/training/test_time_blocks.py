@@ -17,11 +17,12 @@ import rnndsl
 from rnndsl.backends.errors_torch import BudgetTooSmall
 from rnndsl.backends.torch import LayerInputError, LayerOptionError
 from rnndsl.training import blockwise_loss
+from rnndsl.training.block_runs import block_length
 from rnndsl.training.config import TrainConfig
 from rnndsl.training.losses import chunk_loss
 from rnndsl.training.model import build_model
 from rnndsl.training.states import State, state_tensors
-from rnndsl.training.time_blocks import block_length, blockwise
+from rnndsl.training.time_blocks import blockwise
 
 VOCABULARY, WIDTH, HIDDEN, STEPS, BATCH = 7, 3, 5, 150, 2
 Loss = Callable[[int | str | None], tuple[Tensor, State]]
