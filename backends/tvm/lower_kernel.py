@@ -65,7 +65,7 @@ def lower(
     whole = tir.sequence([*declared, *packed, body])
     signature, parts = values.signature(symbol), values.outline.functions
     if options.passing is Passed.TABLE:
-        return Kernel(signature, {**table_entry(symbol, params, whole), **parts})
+        return Kernel(signature, {**table_entry(symbol, params, whole, options.shared), **parts})
     function = tirx.PrimFunc(params, whole)
     function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
     return Kernel(signature, {symbol: function, **parts})

@@ -73,7 +73,8 @@ class Values:
         # Arrays of 16 bits are widened when they are read.
         self.dtype, self.stored = computed_in(dtype), dtype
         self._passing = Passing(options.passing, dtype)
-        self.team = Team.of_call() if options.shared else Team()
+        passing = self._passing
+        self.team = Team.of_call(passing.table, passing.numbers) if options.shared else Team()
         self.outline = Outline(f"{symbol}_part")
         self.width = options.machine.width(self.dtype)
         self.steps, self.batch = tir.length("steps"), tir.length("batch")

@@ -23,6 +23,9 @@ class Passing:
         self.declarations: list[Stmt] = []
         self._kind, self._dtype = kind, dtype
         self._addresses: dict[Buffer, Expr] = {}
+        # Known only in a TABLE: where it is, and how many numbers are in it.
+        self.table = tirx.Var("table", ir.PointerType(ir.PrimType(tir.INDEX)))
+        self.numbers = tir.length("numbers")
 
     def buffer(self, name: str, shape: tuple[Extent, ...], dtype: str = "") -> Buffer:
         """An argument of a shape, of another type than usual if ``dtype`` says so."""
@@ -44,11 +47,11 @@ class Passing:
         numbers = [*(self._addresses[buffer] for buffer in buffers), *lengths]
         if self._kind is Passed.ADDRESSES:
             return numbers, []
-        pointer = tirx.Var("table", ir.PointerType(ir.PrimType(tir.INDEX)))
         size = (tir.index(len(numbers)),)
-        table = tirx.decl_buffer(size, tir.INDEX, "table", data=pointer)
+        table = tirx.decl_buffer(size, tir.INDEX, "table", data=self.table)
         found = [
             tirx.Bind(number, tir.load(table, (tir.index(place),)))
             for place, number in enumerate(numbers)
         ]
-        return [pointer], [tirx.DeclBuffer(table, data=pointer), *found]
+        count = tirx.Bind(self.numbers, tir.index(len(numbers)))
+        return [self.table], [tirx.DeclBuffer(table, data=self.table), count, *found]

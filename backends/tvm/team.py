@@ -12,31 +12,35 @@ from tvm import tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.tir import Expr, Stmt
+from rnndsl.backends.tvm.waiting import wait_for_all
 
 # Functions of OpenMP, called only where there is more than one part.
-_COUNT, _NUMBER, _BARRIER = "omp_get_num_threads", "omp_get_thread_num", "GOMP_barrier"
+_COUNT, _NUMBER = "omp_get_num_threads", "omp_get_thread_num"
 
 
 @dataclass(frozen=True, slots=True)
 class Team:
     """Part ``part`` of ``parts``; constants 0 and 1 where work is never shared.
 
-    ``lengths`` are arguments of the kernel, ``declarations`` find the others in them.
+    ``lengths`` are arguments of the kernel, ``declarations`` find the others in them.  All
+    arguments are ``numbers`` in a ``table``, where parts that wait for each other count.
     """
 
     is_shared: bool = False
     part: Expr = field(default_factory=lambda: tir.index(0))
     parts: Expr = field(default_factory=lambda: tir.index(1))
+    table: Expr | None = None
+    numbers: Expr = field(default_factory=lambda: tir.index(0))
     lengths: tuple[Expr, ...] = ()
     declarations: tuple[Stmt, ...] = ()
 
     @classmethod
-    def of_call(cls) -> Team:
+    def of_call(cls, table: Expr, numbers: Expr) -> Team:
         """All threads that run the kernel."""
         wanted = tir.length("threads")
         parts, counted = _asked("parts", wanted > 1, _COUNT, 1)
         part, numbered = _asked("part", wanted > 1, _NUMBER, 0)
-        return cls(True, part, parts, (wanted,), (counted, numbered))
+        return cls(True, part, parts, table, numbers, (wanted,), (counted, numbered))
 
     def for_few(self, rows: Expr, multiple: int) -> tuple[Team, Expr, Expr]:
         """The team that shares each step of a scan with too few rows to share these: each part
@@ -48,14 +52,15 @@ class Team:
         part, numbered = tir.bind("column", tirx.Select(flag > 0, self.part, zero), tir.INDEX)
         parts, counted = tir.bind("columns", tirx.Select(flag > 0, self.parts, one), tir.INDEX)
         home, homed = tir.bind("home", tirx.Select(flag > 0, zero, self.part), tir.INDEX)
-        found = Team(True, part, parts, (), (flagged, numbered, counted, homed))
+        declared = flagged, numbered, counted, homed
+        found = Team(True, part, parts, self.table, self.numbers, (), declared)
         return found, flag, home
 
     def wait(self) -> Stmt | None:
         """All parts wait here until the last has come."""
-        if not self.is_shared:
+        if self.table is None:
             return None
-        barrier = tirx.Evaluate(tirx.call_extern("int32", _BARRIER))
+        barrier = wait_for_all(self.table, self.numbers, self.part, self.parts)
         return tirx.IfThenElse(self.parts > 1, barrier, None)
 
     def first_alone(self, body: Stmt | None) -> Stmt | None:

@@ -14,7 +14,9 @@ from typing import Any
 
 # Operations of a part that are worth the start of a thread.
 _LEAST_WORK = 500_000
-_NEEDED = ("GOMP_parallel", "GOMP_barrier", "omp_get_thread_num", "omp_get_num_threads")
+_NEEDED = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
+# Numbers of 8 bytes in which a part counts: two cache lines, which are fetched in pairs.
+COUNTS = 16
 
 
 class Worker:
@@ -28,11 +30,13 @@ class Worker:
         self._function, self._start = function, start
 
     def __call__(self, numbers: Sequence[int], parts: int) -> None:
-        table = (ctypes.c_int64 * len(numbers))(*numbers)
+        count = len(numbers)
         if parts > 1 and self._start is not None:
+            # The parts count in what follows, from 0 on, how often they waited for each other.
+            table = (ctypes.c_int64 * (count + (parts + 1) * COUNTS))(*numbers)
             self._start(self._function, table, parts, 0)
         else:
-            self._function(table)
+            self._function((ctypes.c_int64 * count)(*numbers))
 
     def parts(self, threads: int, work: int) -> int:
         """How many of ``threads`` are worth starting for so many operations."""

@@ -1,0 +1,88 @@
+"""How the threads that run a kernel wait for each other: a function in LLVM's own language.
+
+OpenMP's barrier asks the operating system to wake threads each time, which takes longer than a
+step of a small scan.  Here each part counts, in a cache line of its own, how often it came, and
+looks at the others' counts until they are as high: one line goes from core to core.  A part that
+looks for long lets others have its processor, so that nothing is lost where there are fewer
+processors than threads.
+"""
+
+from __future__ import annotations
+
+import platform
+
+from tvm import ir, tirx
+
+from rnndsl.backends.tvm.tir import Expr, Stmt
+from rnndsl.backends.tvm.worker import COUNTS
+
+NAME = "rnndsl_wait"
+# Looks before others may have the processor, some tens of microseconds.
+_LOOKS = 4000
+_IMPORT = "pragma_import_llvm"
+_PAUSES = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}
+# The counts follow the numbers of the table, from a multiple of their distance on.
+_TEXT = """
+define i32 @{name}(ptr %table, i64 %numbers, i64 %part, i64 %parts) {{
+start:
+  %end = getelementptr i64, ptr %table, i64 %numbers
+  %address = ptrtoint ptr %end to i64
+  %beyond = add i64 %address, {above}
+  %aligned = and i64 %beyond, -{bytes}
+  %counts = inttoptr i64 %aligned to ptr
+  %place = mul i64 %part, {line}
+  %own = getelementptr i64, ptr %counts, i64 %place
+  %before = load i64, ptr %own, align 8
+  %now = add i64 %before, 1
+  store atomic i64 %now, ptr %own release, align 8
+  br label %next
+next:
+  %other = phi i64 [ 0, %start ], [ %following, %seen ]
+  %there = mul i64 %other, {line}
+  %theirs = getelementptr i64, ptr %counts, i64 %there
+  br label %look
+look:
+  %looks = phi i64 [ 0, %next ], [ %more, %pause ], [ %more, %yield ]
+  %count = load atomic i64, ptr %theirs acquire, align 8
+  %came = icmp sge i64 %count, %now
+  br i1 %came, label %seen, label %again
+again:
+  %more = add i64 %looks, 1
+  %long = icmp sgt i64 %more, {looks}
+  br i1 %long, label %yield, label %pause
+pause:
+  {pause}
+  br label %look
+yield:
+  %ignored = call i32 @sched_yield()
+  br label %look
+seen:
+  %following = add i64 %other, 1
+  %left = icmp slt i64 %following, %parts
+  br i1 %left, label %next, label %done
+done:
+  ret i32 0
+}}
+declare i32 @sched_yield()
+"""
+
+
+def wait_for_all(table: Expr, numbers: Expr, part: Expr, parts: Expr) -> Stmt:
+    """Statement after which all parts have come here; ``numbers`` are in the table."""
+    return tirx.Evaluate(tirx.call_extern("int32", NAME, table, numbers, part, parts))
+
+
+def with_waiting(body: Stmt) -> Stmt:
+    """The body of a kernel in which :func:`wait_for_all` may be used."""
+    pause = _PAUSES.get(platform.machine())
+    text = _TEXT.format(
+        name=NAME,
+        line=COUNTS,
+        bytes=8 * COUNTS,
+        above=8 * COUNTS - 1,
+        looks=_LOOKS,
+        pause=f"call void @{pause}()" if pause else "",
+    )
+    if pause:
+        text += f"declare void @{pause}()\n"
+    return tirx.AttrStmt(tirx.IntImm("int32", 0), _IMPORT, ir.StringImm(text), body)
