@@ -17,6 +17,7 @@ from rnndsl.errors_check import (
     NoCell,
     UnknownCell,
 )
+from rnndsl.kept import kept
 from rnndsl.parsing.parser import parse_file
 from rnndsl.parsing.reading import read_source
 from rnndsl.source import Source, Span
@@ -219,9 +220,12 @@ def stdlib_names() -> tuple[str, ...]:
 
 @cache
 def _stdlib(stem: str) -> Cell:
-    path = STDLIB / f"{stem}.rnn"
-    source = Source(f"stdlib/{stem}.rnn", path.read_text(encoding="utf-8"))
-    return list(cells_of(source, path).values())[-1]
+    def read() -> Cell:
+        path = STDLIB / f"{stem}.rnn"
+        source = Source(f"stdlib/{stem}.rnn", path.read_text(encoding="utf-8"))
+        return list(cells_of(source, path).values())[-1]
+
+    return kept("cell", stem, read)
 
 
 def stdlib_cell(name: str) -> Cell:

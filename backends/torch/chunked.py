@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
 from rnndsl.backends.torch.runner import Runner
 from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, Blocks, blocks_for
 from rnndsl.compiler.forms.chunk import NotChunkedError, chunk, matrix_states
@@ -30,10 +30,14 @@ def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
     """The runner of a program: in blocks where that is asked for, or cheapest."""
     if program.form in (STEPS, CONVOLUTION) or program.memory_budget is not None:
         return Runner(program, twin)
-    graph = join(Program(program.prepare, program.step))
-    # What TVM does not compile is slower in steps: then blocks pay all the more.
-    engine = "torch" if program.backend == "torch" else "tvm"
-    found = blocks_for(graph, matrix_states(graph), program.form, engine)
+
+    def choose() -> Blocks | None:
+        graph = join(Program(program.prepare, program.step))
+        # What TVM does not compile is slower in steps: then blocks pay all the more.
+        engine = "torch" if program.backend == "torch" else "tvm"
+        return blocks_for(graph, matrix_states(graph), program.form, engine)
+
+    found = kept_with_kernels(program.backend, "blocks", program.text, choose)
     return Runner(program, twin) if found is None else ChunkedRunner(program, found)
 
 
@@ -70,12 +74,18 @@ class ChunkedRunner(Runner):
     @cached_property
     def _blocks(self) -> Runner | None:
         program = self.program
-        graph = join(Program(program.prepare, program.step))
-        try:
-            made = chunk(graph, self._length)
-        except NotChunkedError:
+
+        def cut() -> Program | None:
+            try:
+                made = chunk(join(Program(program.prepare, program.step)), self._length)
+            except NotChunkedError:
+                return None
+            return separate(run_pipeline(made, PIPELINES["default"]))
+
+        made_of = [program.text, self._length]
+        blocks = kept_with_kernels(program.backend, "chunks", made_of, cut)
+        if blocks is None:
             return None
-        blocks = separate(run_pipeline(made, PIPELINES["default"]))
         return Runner(replace(program, prepare=blocks.prepare, step=blocks.step, form=STEPS))
 
     @cached_property

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
 from rnndsl.compiler.autodiff import differentiate, differentiate_shared
+from rnndsl.compiler.forms.choose import STEPS, with_forms
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,13 @@ class ProgramDerivative:
     ``places`` says where the backward graph finds each ``saved.<k>`` and ``next.<state>``,
     ``state_places`` which output or input holds each state after every step, if one does.
     One step of one example saves ``step_elements`` numbers; ``state_elements`` are those of
-    the states that no stream holds.
+    the states that no stream holds.  ``formed`` says that PyTorch runs a recurrence of the
+    plans in another form than steps.
     """
 
-    forward: Graph
-    backward: Graph
+    forward_plan: Plan
+    backward_plan: Plan
+    formed: bool
     shared: Graph
     kept: tuple[Type, ...]
     kept_results: tuple[int, ...]  # positions among the forward graph's OUTPUT results
@@ -40,6 +44,14 @@ class ProgramDerivative:
     state_places: tuple[Place | None, ...]
     step_elements: int
     state_elements: int
+
+    @property
+    def forward(self) -> Graph:
+        return self.forward_plan.graph
+
+    @property
+    def backward(self) -> Graph:
+        return self.backward_plan.graph
 
     @cached_property
     def output_gradients(self) -> tuple[str, ...]:
@@ -60,6 +72,13 @@ def _names(graph: Graph, role: ResultRole) -> tuple[str, ...]:
 
 def differentiate_program(program: SequenceProgram, wanted: frozenset[str]) -> ProgramDerivative:
     """The derivative with respect to ``wanted`` inputs and parameters, and all states."""
+    made_of = [program.text, sorted(wanted)]
+    return kept_with_kernels(
+        program.backend, "derivative", made_of, lambda: _differentiated(program, wanted)
+    )
+
+
+def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> ProgramDerivative:
     needed = wanted | _derived_from(program, wanted)
     found = differentiate(program.step, wrt=needed)
     forward = run_pipeline(found.forward, PIPELINES["final"])
@@ -86,8 +105,11 @@ def differentiate_program(program: SequenceProgram, wanted: frozenset[str]) -> P
     sizes = [prod(kind.sizes) for kind in program.states.values()]
     unheld = sum(size for size, place in zip(sizes, held, strict=True) if place is None)
     saved = sum(prod(kind.sizes) for kind in types)
+    plans = program.plan(forward), program.plan(backward, back=True)
+    stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
+    formed = any(stage.form != STEPS for stage in stages)
     return ProgramDerivative(
-        forward, backward, shared, types, tuple(kept), places, held, saved, unheld
+        *plans, formed, shared, types, tuple(kept), places, held, saved, unheld
     )
 
 

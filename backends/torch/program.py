@@ -6,15 +6,21 @@ The text is what an operator carries, so that a saved model needs nothing but th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
-from rnndsl.compiler.pipeline import find_pipeline, run_pipeline
+from rnndsl.compiler.pipeline import PIPELINES, find_pipeline, run_pipeline
+from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.separate import Program, separate
+from rnndsl.compiler.split import split
 from rnndsl.compiler.text import parse_graphs, print_graph
+from rnndsl.kept import kept
 
+T = TypeVar("T")
 DEFAULT = "default"  # the pipeline that a lowered graph goes through
 INIT = "init."  # prefix of the prepare results that hold initial states
 
@@ -70,6 +76,19 @@ class SequenceProgram:
         results = self.step.results_of(ResultRole.OUTPUT)
         return {r.name: self.step.type_of(r.value) for r in results}
 
+    def plan(self, graph: Graph, back: bool = False) -> Plan:
+        """The plan of a step graph of this program; ``back`` is for those that go back in time."""
+        return replace(split(graph, self.reverse != back), form=self.form)
+
+    def step_plan(self) -> Plan:
+        """The plan of the step, where no gradient is wanted."""
+        return kept_with_kernels(
+            self.backend,
+            "step",
+            self.text,
+            lambda: self.plan(run_pipeline(self.step, PIPELINES["final"])),
+        )
+
     @cached_property
     def text(self) -> str:
         """The program as text: a header line, then the two graphs."""
@@ -94,8 +113,17 @@ def make_program(
     form: str = AUTO,
 ) -> SequenceProgram:
     """The program of a bound, lowered graph; ``passes`` as for find_pipeline."""
-    parts: Program = separate(run_pipeline(graph, find_pipeline(passes)))
+
+    def make() -> Program:
+        return separate(run_pipeline(graph, find_pipeline(passes)))
+
+    parts = kept_with_kernels(backend, "program", [print_graph(graph, spans=True), passes], make)
     return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget, form)
+
+
+def kept_with_kernels(backend: str, kind: str, made_of: object, make: Callable[[], T]) -> T:
+    """What ``make`` returns; kept on disk where the kernels of that backend are, too."""
+    return make() if backend == "torch" else kept(kind, made_of, make)
 
 
 def parse_program(text: str) -> SequenceProgram:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 
 import torch
@@ -15,11 +15,8 @@ from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_pr
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import apart, own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
-from rnndsl.compiler.forms.choose import AUTO, STEPS, with_forms
-from rnndsl.compiler.ir import Graph, LeafRole
-from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
-from rnndsl.compiler.plan import Plan
-from rnndsl.compiler.split import split
+from rnndsl.compiler.forms.choose import AUTO, STEPS
+from rnndsl.compiler.ir import LeafRole
 
 Tensors = Sequence[Tensor]
 Step = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]]
@@ -28,16 +25,12 @@ Shared = Callable[[tuple[Tensor, ...], Tensor], Tensors]
 
 @dataclass(frozen=True)
 class Trainer:
-    """The derivative of a program for one choice of wanted gradients, compiled.
-
-    ``formed`` says that PyTorch runs a recurrence of it in another form than steps.
-    """
+    """The derivative of a program for one choice of wanted gradients, compiled."""
 
     derivative: ProgramDerivative
     forward: Step
     backward: Step
     shared: Shared
-    formed: bool
 
 
 class Runner:
@@ -62,11 +55,7 @@ class Runner:
     def step(self) -> Step:
         if self._twin:
             return self._twin.step
-        graph = run_pipeline(self.program.step, PIPELINES["final"])
-        return compile_plan(self._plan(graph, self.program.reverse), self.backend)
-
-    def _plan(self, graph: Graph, reverse: bool) -> Plan:
-        return replace(split(graph, reverse), form=self.program.form)
+        return compile_plan(self.program.step_plan(), self.backend)
 
     @property
     def backend(self) -> str:
@@ -88,13 +77,11 @@ class Runner:
     def _trainer(self, needs: Sequence[bool]) -> Trainer:
         wanted = self.wanted(needs)
         if wanted not in self._trainers:
-            found, reverse = self.derivative(needs), self.program.reverse
-            plans = self._plan(found.forward, reverse), self._plan(found.backward, not reverse)
-            stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
+            found = self.derivative(needs)
+            plans = found.forward_plan, found.backward_plan
             forward, backward = (compile_plan(plan, self.backend) for plan in plans)
-            formed = any(stage.form != STEPS for stage in stages)
             shared = compile_shared(found.shared)
-            self._trainers[wanted] = Trainer(found, forward, backward, shared, formed)
+            self._trainers[wanted] = Trainer(found, forward, backward, shared)
         return self._trainers[wanted]
 
     # ----------------------------------------------------------------------------- forward
@@ -136,7 +123,7 @@ class Runner:
         shared, found = self.shared(values), trainer.derivative
         exact = makes_fresh_memory(self.backend, inputs[0])
         # Blocks would take from other forms what they are for: to see the whole sequence.
-        plan = memory_plan(self.program, found, inputs, whole=trainer.formed and not exact)
+        plan = memory_plan(self.program, found, inputs, whole=found.formed and not exact)
         return BlockRun(self.program, found, plan, trainer.forward, inputs, start, shared, exact)
 
     def prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:

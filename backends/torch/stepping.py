@@ -20,8 +20,6 @@ from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import parse_program
 from rnndsl.backends.torch.runner import Runner
 from rnndsl.backends.torch.with_tvm import DTYPES
-from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
-from rnndsl.compiler.split import split
 
 # Kernels that take packed weights compute in these.
 PACKED_DTYPES = frozenset((torch.float32, torch.float64))
@@ -95,6 +93,5 @@ def _kernel(text: str, dtype: torch.dtype) -> Any:
     """The kernel of a program that takes packed weights."""
     from rnndsl.backends.tvm.runtime import compile_direct
 
-    program = parse_program(text)
-    graph = run_pipeline(program.step, PIPELINES["final"])
-    return compile_direct(split(graph, program.reverse), DTYPES[dtype], packed_weights=True)
+    plan = parse_program(text).step_plan()
+    return compile_direct(plan, DTYPES[dtype], packed_weights=True)

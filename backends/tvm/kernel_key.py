@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import sys
 from functools import cache
@@ -14,10 +13,9 @@ from pathlib import Path
 import rnndsl.compiler
 from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.text import print_graph
+from rnndsl.kept import cache_root, digest
 
 _PACKAGES = ("rnndsl", "apache-tvm", "apache-tvm-ffi")
-_VARIABLE = "RNNDSL_CACHE"
-_OFF = ("", "0", "off", "no")
 
 
 def kernel_key(plan: Plan, dtype: str, choices: tuple[object, ...]) -> str:
@@ -58,32 +56,10 @@ def _version(name: str) -> str:
 @cache
 def sources() -> str:
     """A digest of the Python files that kernels are made by."""
-    found = hashlib.sha256()
-    for folder in (Path(rnndsl.compiler.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
-            found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+    return digest([Path(rnndsl.compiler.__file__).parent, Path(__file__).parent])
 
 
 def cache_folder() -> Path | None:
-    """Where kernels are kept; None if the user wants none.
-
-    The environment variable ``RNNDSL_CACHE`` names another folder, or is ``off``.
-    """
-    wanted = os.environ.get(_VARIABLE)
-    if wanted is not None:
-        return None if wanted.strip().lower() in _OFF else Path(wanted).expanduser() / "kernels"
-    try:
-        return _usual_folder() / "rnndsl" / "kernels"
-    except RuntimeError:  # a user without a home
-        return None
-
-
-def _usual_folder() -> Path:
-    """The folder for caches of this user on this system."""
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    """Where kernels are kept; None if the user wants none."""
+    root = cache_root()
+    return None if root is None else root / "kernels"
