@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cache
 
 from rnndsl.dims import Dim
 from rnndsl.source import Span
@@ -139,6 +140,7 @@ class Graph:
     def bind(self, sizes: Mapping[str, int]) -> Graph:
         """The same graph with dimension names replaced by sizes, in types and attributes."""
 
+        @cache
         def bound(kind: Type) -> Type:
             return Type(tuple(d.bind(sizes) for d in kind.shape), kind.batched)
 

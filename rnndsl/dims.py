@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 # A monomial is a sorted tuple of (name, power); a dimension is a sorted tuple of
 # (monomial, coefficient).  The empty monomial carries the constant.
 Monomial = tuple[tuple[str, int], ...]
+# Whole numbers are ints: there are many dimensions, and arithmetic on fractions is slow.
+Coefficient = int | Fraction
 
 
 class DimError(ValueError):
@@ -22,9 +25,11 @@ class Dim:
     Build with :func:`dim`, combine with ``+ - * /``, bind names with :meth:`bind`.
     """
 
-    terms: tuple[tuple[Monomial, Fraction], ...]
+    terms: tuple[tuple[Monomial, Coefficient], ...]
 
     def __add__(self, other: Dim) -> Dim:
+        if not other.terms:
+            return self
         return _collect([*self.terms, *other.terms])
 
     def __sub__(self, other: Dim) -> Dim:
@@ -39,7 +44,7 @@ class Dim:
             raise DimError(f"cannot divide {self} by {other}")
         ((monomial, coefficient),) = other.terms
         inverse = tuple((name, -power) for name, power in monomial)
-        return self * Dim(((inverse, 1 / coefficient),))
+        return self * Dim(((inverse, Fraction(1, coefficient)),))
 
     @property
     def names(self) -> frozenset[str]:
@@ -48,6 +53,8 @@ class Dim:
 
     def bind(self, sizes: Mapping[str, int]) -> Dim:
         """Replace every name found in ``sizes`` by its value."""
+        if all(not monomial for monomial, _ in self.terms):
+            return self
         total = dim(0)
         for monomial, coefficient in self.terms:
             term = Dim((((), coefficient),))
@@ -82,16 +89,22 @@ def dim(value: int | str | Dim) -> Dim:
     if isinstance(value, Dim):
         return value
     if isinstance(value, str):
-        return Dim(((((value, 1),), Fraction(1)),))
-    return _collect([((), Fraction(value))])
+        return Dim(((((value, 1),), 1),))
+    return _constant(value)
 
 
-def _collect(terms: list[tuple[Monomial, Fraction]]) -> Dim:
-    total: dict[Monomial, Fraction] = {}
+@lru_cache(maxsize=1024)
+def _constant(value: int) -> Dim:
+    return _collect([((), int(value))])
+
+
+def _collect(terms: list[tuple[Monomial, Coefficient]]) -> Dim:
+    total: dict[Monomial, Coefficient] = {}
     for monomial, coefficient in terms:
-        total[monomial] = total.get(monomial, Fraction(0)) + coefficient
-    # Names before the constant, so that `D + 1` prints as it is written.
-    kept = sorted((item for item in total.items() if item[1]), key=lambda item: (not item[0], item))
+        total[monomial] = total.get(monomial, 0) + coefficient
+    kept = [(m, c.numerator if c.denominator == 1 else c) for m, c in total.items() if c]
+    if len(kept) > 1:  # names before the constant, so that `D + 1` prints as it is written
+        kept.sort(key=lambda item: (not item[0], item))
     return Dim(tuple(kept))
 
 
@@ -102,11 +115,11 @@ def _multiply(left: Monomial, right: Monomial) -> Monomial:
     return tuple(sorted((name, power) for name, power in powers.items() if power))
 
 
-def _scale(term: Dim, factor: Fraction) -> Dim:
+def _scale(term: Dim, factor: Coefficient) -> Dim:
     return _collect([(m, c * factor) for m, c in term.terms])
 
 
-def _term_text(monomial: Monomial, coefficient: Fraction) -> str:
+def _term_text(monomial: Monomial, coefficient: Coefficient) -> str:
     above = [name for name, power in monomial for _ in range(power)]
     below = [name for name, power in monomial for _ in range(-power)]
     if coefficient.denominator != 1:
