@@ -1,15 +1,17 @@
 """What loops cost: operations and bytes of a loop nest, and the seconds that they take.
 
 The model is a roofline per loop nest: arithmetic and traffic overlap, the slower one counts.  It
-knows that a product in the loop over time reads its weights once for all examples, and that
-streams too large for the caches come from memory.  The rates are a machine's, measured.
+knows that a product in the loop over time reads its weights once for all examples, that streams
+too large for the caches come from memory, and what threads take to wait for each other and to read
+what another wrote.  The rates are a machine's, measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,13 @@ NEAR, FAR = 512 * 2**10, 16 * 2**20
 TYPICAL = Rates(products=8e10, elements=1e10, near=8e10, far=4e10, memory=1.2e10)
 _LOOP = 4e-8  # seconds to enter a loop nest
 _CALL = 2e-5  # seconds around a kernel: arguments, and memory for its results
+_START = 4e-6  # seconds until further threads have begun and ended
+_WAIT = 2e-7  # seconds that threads wait for each other, beyond the work of the slowest
+_HANDED = 5e-10  # seconds to get a byte that another core wrote, and still has
+# Examples of a scan that one thread takes at least, and the blocks that it takes them in.
+LEAST_ROWS, ROWS = 2, 6
+# Further threads must promise this much of the time, or they are left to others.
+_WORTH = 0.9
 
 
 class Bound(Enum):
@@ -76,10 +85,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class StageWork:
-    """The loop nests of a stage; of a ``scan`` they run anew for each time step."""
+    """The loop nests of a stage; of a ``scan`` they run anew for each time step.
+
+    Where examples are too few to be shared, threads share those loops of a scan that are
+    ``split``, for which they wait for each other ``waits`` times in each step.
+    """
 
     scan: bool
     loops: tuple[Work, ...]
+    split: tuple[bool, ...] = ()
+    waits: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +114,65 @@ class Prediction:
     loops: tuple[tuple[Estimate, ...], ...]
 
 
-def predict(stages: Sequence[StageWork], rates: Rates, steps: int, batch: int) -> Prediction:
-    """How long the stages take for sequences of ``steps`` and ``batch`` examples, one thread."""
+def predict(
+    stages: Sequence[StageWork], rates: Rates, steps: int, batch: int, threads: int = 1
+) -> Prediction:
+    """How long the stages take for sequences of ``steps`` and ``batch`` examples.
+
+    ``rates`` are those of one of the ``threads``, which have caches of their own and share the
+    memory.
+    """
     streams = sum(work.streamed for stage in stages for work in stage.loops) * steps * batch
     # Each stream is written once and read once.
-    rate = rates.bytes_per_second(streams / 2)
-    loops = []
+    rate = rates.bytes_per_second(streams / 2 / threads)
+    if rate == rates.memory:
+        rate /= threads
+    loops, totals = [], []
     for stage in stages:
         rows, turns = (batch, steps) if stage.scan else (steps * batch, 1)
-        weights = sum(work.shared for work in stage.loops)
+        works, waits = stage.loops, 1
+        if not stage.scan:
+            rows = -(-rows // threads)
+        elif has_rows(batch, threads):
+            rows = min(batch, LEAST_ROWS * -(-batch // (LEAST_ROWS * threads)))
+        elif stage.waits:
+            waits = stage.waits * steps
+            works = tuple(
+                _share(w, threads) if split else w
+                for w, split in zip(works, stage.split, strict=True)
+            )
+        weights = sum(work.shared for work in works)
         level = rates.bytes_per_second(weights if stage.scan else 0)
-        loops.append(tuple(_estimate(w, rates, rate, level, rows, turns) for w in stage.loops))
-    totals = tuple(sum(found.seconds for found in stage) for stage in loops)
-    return Prediction(_CALL + sum(totals), totals, tuple(loops))
+        found = tuple(_estimate(w, rates, rate, level, rows, turns) for w in works)
+        # Half of the streams are read here; all but a thread's own part another has written.
+        handed = rows * turns * sum(w.streamed for w in works) / 2 * (1 - 1 / threads)
+        between = handed * _HANDED + (waits * _WAIT if threads > 1 else 0.0)
+        loops.append(found)
+        totals.append(between + sum(estimate.seconds for estimate in found))
+    start = _START if threads > 1 else 0.0
+    return Prediction(_CALL + start + sum(totals), tuple(totals), tuple(loops))
+
+
+def has_rows(batch: int, threads: int) -> bool:
+    """Whether each thread takes some of the examples in a scan."""
+    return -(-batch // ROWS) >= threads
+
+
+@lru_cache(maxsize=4096)
+def worthwhile(stages: tuple[StageWork, ...], steps: int, batch: int, most: int) -> int:
+    """How many threads, up to ``most``, a call is worth."""
+    counts = [n for n in (2**k for k in range(1, 12)) if n < most] + [most]
+    best, least = 1, predict(stages, TYPICAL, steps, batch).seconds
+    for threads in counts if most > 1 else ():
+        seconds = predict(stages, TYPICAL, steps, batch, threads).seconds
+        if seconds < _WORTH * least:
+            best, least = threads, seconds
+    return best
+
+
+def _share(work: Work, threads: int) -> Work:
+    """What one of the threads that share a loop does."""
+    return replace(work, **{f.name: -(-getattr(work, f.name) // threads) for f in fields(work)})
 
 
 def _estimate(

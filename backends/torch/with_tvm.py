@@ -111,7 +111,7 @@ def _caller(
         states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
         sums = tuple([like.new_empty(shape) for shape in totals])
         rows = steps * batch
-        parts = worker.parts(torch.get_num_threads(), rows * signature.work)
+        parts = worker.parts(torch.get_num_threads(), steps, batch)
         work = scratch(like, workspace.elements(steps, batch, parts))
         arrays = (
             *[x.contiguous() for x in xs],

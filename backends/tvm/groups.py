@@ -10,6 +10,7 @@ from math import prod
 from rnndsl.backends.tvm.arranging import Arrangement, arrange
 from rnndsl.backends.tvm.schedule import Step, StepKind, Storage
 from rnndsl.backends.tvm.views import root
+from rnndsl.backends.tvm.work import has_columns, is_split, waits_of
 from rnndsl.compiler.cost import Prediction, Rates, StageWork, Work, predict
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
 from rnndsl.compiler.ops import OPS
@@ -42,11 +43,17 @@ def groups_of(arranged: Arrangement) -> tuple[tuple[Group, ...], ...]:
 
 def work_of(arranged: Arrangement) -> tuple[StageWork, ...]:
     """What :func:`cost.predict` takes."""
-    stages = arranged.schedule.stages
-    return tuple(
-        StageWork(stage.kind is StageKind.SCAN, tuple(group.work for group in groups))
-        for stage, groups in zip(stages, groups_of(arranged), strict=True)
-    )
+    finder, graph = _Finder(arranged), arranged.plan.graph
+    found = []
+    for position, stage in enumerate(arranged.schedule.stages):
+        steps = (*stage.steps, *stage.sums)
+        loops = tuple(finder.work(step, position) for step in steps)
+        if has_columns(graph, stage):
+            split = tuple(is_split(graph, step) for step in steps)
+            found.append(StageWork(True, loops, split, waits_of(graph, stage)))
+        else:
+            found.append(StageWork(stage.kind is StageKind.SCAN, loops))
+    return tuple(found)
 
 
 def predict_plan(plan: Plan, rates: Rates, steps: int, batch: int) -> Prediction:
@@ -71,7 +78,7 @@ class _Finder:
     def group(self, step: Step, stage: int) -> Group:
         kind = self._kind(step)
         stored = tuple(v for v in step.values if v in self.schedule.storage)
-        return Group(kind, step.values, stored, self._work(step, stage), self._ends(step, stage))
+        return Group(kind, step.values, stored, self.work(step, stage), self._ends(step, stage))
 
     def _kind(self, step: Step) -> str:
         if step.kind is StepKind.DELAY:
@@ -88,7 +95,8 @@ class _Finder:
 
     # -------------------------------------------------------------------------------- work
 
-    def _work(self, step: Step, stage: int) -> Work:
+    def work(self, step: Step, stage: int) -> Work:
+        """What a loop nest does for one example and time step."""
         if self._is_in_place(step.values[0]):
             return Work()
         products = elements = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tvm import ir, tirx
@@ -11,6 +11,7 @@ from tvm import ir, tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.arranging import arrange
 from rnndsl.backends.tvm.entry import table_entry
+from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
@@ -23,6 +24,7 @@ from rnndsl.backends.tvm.signature import Packing, Signature
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.work import has_columns, is_split
+from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
 
@@ -64,6 +66,8 @@ def lower(
     params, declared = values.finish()
     whole = tir.sequence([*declared, *packed, body])
     signature, parts = values.signature(symbol), values.outline.functions
+    if options.shared:
+        signature = replace(signature, stages=work_of(arranged))
     if options.passing is Passed.TABLE:
         return Kernel(signature, {**table_entry(symbol, params, whole, options.shared), **parts})
     function = tirx.PrimFunc(params, whole)
@@ -146,7 +150,10 @@ class _Body:
         team = values.columns if has_columns(self.graph, stage) else _ALONE
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
-                values.rows, size, lambda first, n: self._rows_of(stage, Block(n, first, first))
+                values.rows,
+                size,
+                lambda first, n: self._rows_of(stage, Block(n, first, first)),
+                values.options.machine.rows,
             )
             return tir.sequence([rows, *sums])
 
@@ -162,7 +169,7 @@ class _Body:
 
             return tir.loop(values.steps, at_time, "t")
 
-        rows = self._blocks(values.batch, size, examples, whole=team.is_shared)
+        rows = self._blocks(values.batch, size, examples, LEAST_ROWS, whole=team.is_shared)
         return tir.sequence([rows, *sums])
 
     def _blocks(
@@ -170,11 +177,13 @@ class _Body:
         rows: Expr,
         size: int,
         body: Callable[[Expr, Expr], Stmt | None],
+        multiple: int,
         whole: bool = False,
     ) -> Stmt | None:
-        """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time; with
-        ``whole`` every part takes all rows if there are few."""
-        start, stop, shared = self.values.team.share(rows, self.values.options.machine.rows)
+        """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time, a
+        ``multiple`` of them for each part; with ``whole`` every part takes all rows if there
+        are few."""
+        start, stop, shared = self.values.team.share(rows, multiple)
         if whole:
             few = self.values.few > 0
             start = tirx.Select(few, tir.index(0), start)

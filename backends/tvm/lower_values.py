@@ -27,7 +27,7 @@ from rnndsl.backends.tvm.signature import (
 )
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
-from rnndsl.backends.tvm.work import has_columns, work
+from rnndsl.backends.tvm.work import has_columns
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 
 
@@ -210,7 +210,6 @@ class Values:
             tuple(a.stream for a in self._outputs),
             tuple(a.stream for a in self._totals),
             self._needed(),
-            work(self.graph),
         )
 
     def _needed(self) -> Workspace:

@@ -13,7 +13,6 @@ from typing import Any
 
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
-from rnndsl.backends.tvm.lower_names import WORKER
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.signature import ITEM_BYTES, Signature
 from rnndsl.backends.tvm.toolchain import (
@@ -97,7 +96,7 @@ def _linked(
 
 def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[..., Any]:
     if choices.passing is Passed.TABLE:
-        return worker_of(library, signature.symbol + WORKER, choices.shared)
+        return worker_of(library, signature, choices.shared)
     # The kernels need this small package alone.
     import tvm_ffi
 

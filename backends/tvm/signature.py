@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rnndsl.compiler.cost import StageWork, Work
+
 Array = NDArray[np.floating]
 Shape = tuple[int, ...]
 
@@ -99,8 +101,8 @@ class Signature:
     States are updated in place: they hold the initial values before and the final ones
     after.  ``totals`` are the shared results [*shape] (SUM and VALUE results of the graph).
     All arrays are dense, of type ``dtype``, and aligned to their elements; the workspace is
-    float32 where ``dtype`` has 16 bits, and so are weights packed by the caller.  ``work`` is about
-    how many operations one step of one example takes.
+    float32 where ``dtype`` has 16 bits, and so are weights packed by the caller.  ``stages`` tell
+    how long a call takes, on one thread or more.
     """
 
     symbol: str
@@ -111,7 +113,7 @@ class Signature:
     outputs: tuple[Stream, ...]
     totals: tuple[Stream, ...]
     workspace: Workspace
-    work: int = 0
+    stages: tuple[StageWork, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What :meth:`from_json` reads."""
@@ -129,9 +131,14 @@ class Signature:
             dtype=found["dtype"],
             weights=tuple(_weight(w) for w in found["weights"]),
             workspace=Workspace(**found["workspace"]),
-            work=found["work"],
+            stages=tuple(_stage(s) for s in found["stages"]),
             **streams,
         )
+
+
+def _stage(found: Mapping[str, Any]) -> StageWork:
+    loops = tuple(Work(**loop) for loop in found["loops"])
+    return StageWork(found["scan"], loops, tuple(found["split"]), found["waits"])
 
 
 def _weight(found: Mapping[str, Any]) -> Weight:

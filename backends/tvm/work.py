@@ -1,4 +1,4 @@
-"""How much arithmetic a graph is."""
+"""Which loops of a scan threads share where there are too few examples for that."""
 
 from __future__ import annotations
 
@@ -9,48 +9,46 @@ from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node
 from rnndsl.compiler.op_types import parse_spec
 from rnndsl.compiler.plan import StageKind
 
-# Operations of an elementwise function, in multiplications and additions.
-_ELEMENT = 4
-
-
-# Operations of a product within a scan that are worth waiting twice for other threads.
-_LEAST_OF_COLUMNS = 300_000
+# Elements of a weight that are worth waiting twice for other threads: those of them that one of
+# two threads need not read take about as long as that to come from a core's second cache.
+_LEAST_WEIGHT = 24_000
 
 
 def has_columns(graph: Graph, stage: StageSteps) -> bool:
     """Whether threads that have too few rows share the products of each step of a scan."""
-    steps = [step for step in stage.steps if is_split(graph, step)]
-    total = sum(_of_node(graph, graph.definition(step.values[0])) for step in steps)
-    return stage.kind is StageKind.SCAN and total > _LEAST_OF_COLUMNS * max(1, len(steps))
+    if stage.kind is not StageKind.SCAN:
+        return False
+    weights = [_weight(graph, step) for step in stage.steps if is_split(graph, step)]
+    return sum(weights) > _LEAST_WEIGHT * max(1, len(weights))
+
+
+def waits_of(graph: Graph, stage: StageSteps) -> int:
+    """How often threads that share the products of a scan wait for each other in one step."""
+    waits, alone = 1, False
+    for step in stage.steps:
+        if is_split(graph, step):
+            waits, alone = waits + 1 + alone, False
+        else:
+            alone = True
+    return waits
 
 
 def is_split(graph: Graph, step: Step) -> bool:
     """Whether a step is a product with a weight, the results of which threads may share."""
+    return bool(_weight(graph, step))
+
+
+def _weight(graph: Graph, step: Step) -> int:
+    """The elements of the weight of such a product, else 0."""
     node = graph.definition(step.values[0])
     if step.kind is not StepKind.NODE or not isinstance(node, Node) or node.op != "contract":
-        return False
-    if node.attr("sum_batch"):
-        return False
-    left, right, out = parse_spec(node.attr("spec"))
-    found = [graph.definition(v) for v in node.operands]
-    weights = [isinstance(f, Leaf) and f.role is LeafRole.PARAM for f in found]
-    return any(
-        is_weight and bool(out) and out[-1] in letters and out[-1] not in other
-        for is_weight, letters, other in zip(weights, (left, right), (right, left), strict=True)
-    )
-
-
-def work(graph: Graph) -> int:
-    """About how many operations one step of one example takes."""
-    return sum(_of_node(graph, node) for _, node in graph.node_values())
-
-
-def _of_node(graph: Graph, node: Leaf | Node) -> int:
-    if not isinstance(node, Node) or not any(graph.type_of(v).batched for v in node.operands):
         return 0
-    if node.op != "contract":
-        return _ELEMENT * prod(node.type.sizes)
-    left, right, _ = parse_spec(node.attr("spec"))
-    shapes = [graph.type_of(v).sizes for v in node.operands]
-    sizes = dict(zip(left + right, (*shapes[0], *shapes[1]), strict=True))
-    return 2 * prod(sizes.values())
+    if node.attr("sum_batch"):
+        return 0
+    left, right, out = parse_spec(node.attr("spec"))
+    for value, letters, other in zip(node.operands, (left, right), (right, left), strict=True):
+        found = graph.definition(value)
+        is_weight = isinstance(found, Leaf) and found.role is LeafRole.PARAM
+        if is_weight and out and out[-1] in letters and out[-1] not in other:
+            return prod(found.type.sizes)
+    return 0

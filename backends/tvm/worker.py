@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-# Operations of a part that are worth the start of a thread.
-_LEAST_WORK = 500_000
+from rnndsl.backends.tvm.lower_names import WORKER
+from rnndsl.backends.tvm.signature import Signature
+from rnndsl.compiler.cost import StageWork, worthwhile
+
 _NEEDED = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 # Numbers of 8 bytes in which a part counts: two cache lines, which are fetched in pairs.
 COUNTS = 16
@@ -26,8 +28,10 @@ class Worker:
     elements of the workspace, and ``parts``, if the kernel is for several threads.
     """
 
-    def __init__(self, function: Callable[[Any], Any], start: Any | None) -> None:
-        self._function, self._start = function, start
+    def __init__(
+        self, function: Callable[[Any], Any], start: Any | None, stages: tuple[StageWork, ...] = ()
+    ) -> None:
+        self._function, self._start, self._stages = function, start, stages
 
     def __call__(self, numbers: Sequence[int], parts: int) -> None:
         count = len(numbers)
@@ -38,15 +42,17 @@ class Worker:
         else:
             self._function((ctypes.c_int64 * count)(*numbers))
 
-    def parts(self, threads: int, work: int) -> int:
-        """How many of ``threads`` are worth starting for so many operations."""
-        return 1 if self._start is None else max(1, min(threads, work // _LEAST_WORK))
+    def parts(self, threads: int, steps: int, batch: int) -> int:
+        """How many of ``threads`` are worth starting for T and B."""
+        if threads == 1 or self._start is None:
+            return 1
+        return worthwhile(self._stages, steps, batch, threads)
 
 
-def worker_of(library: Path, symbol: str, shared: bool) -> Worker:
+def worker_of(library: Path, signature: Signature, shared: bool) -> Worker:
     """The worker of a library; ``shared`` if it is for several threads."""
-    function = getattr(ctypes.CDLL(str(library)), symbol)
-    return Worker(function, _openmp().GOMP_parallel if shared else None)
+    function = getattr(ctypes.CDLL(str(library)), signature.symbol + WORKER)
+    return Worker(function, _openmp().GOMP_parallel if shared else None, signature.stages)
 
 
 @cache

@@ -20,6 +20,7 @@ from rnndsl.backends.tvm import kernel_key, making, runtime
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.signature import Packing, Signature, Stream, Weight, Workspace
 from rnndsl.backends.tvm.toolchain import has_linker
+from rnndsl.compiler.cost import StageWork, Work
 from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.split import split
 from rnndsl.compiler.text import parse_graph
@@ -151,6 +152,7 @@ def test_a_signature_survives_json() -> None:
         (),
         (Stream("t", (1, 2)),),
         Workspace(3, 4),
+        (StageWork(True, (Work(shared=5), Work(products=6)), (True, False), 2),),
     )
     assert Signature.from_json(signature.to_json()) == signature
 

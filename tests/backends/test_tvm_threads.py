@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
 from rnndsl.backends.tvm import worker
+from rnndsl.compiler.cost import StageWork, Work, worthwhile
 
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
 CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
@@ -21,7 +23,7 @@ CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every kernel is worth as many threads as there are."""
-    monkeypatch.setattr(worker, "_LEAST_WORK", 1)
+    monkeypatch.setattr(worker, "worthwhile", lambda stages, steps, batch, most: most)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -115,8 +117,21 @@ def test_threads_may_call_one_layer_at_once(callers: int) -> None:
     assert not wrong
 
 
-def test_small_calls_stay_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = worker.Worker(lambda table: None, lambda *arguments: None)
-    monkeypatch.setattr(worker, "_LEAST_WORK", 1000)
-    assert [found.parts(4, work) for work in (0, 1999, 2000, 9999)] == [1, 1, 2, 4]
-    assert worker.Worker(lambda table: None, None).parts(4, 9999) == 1
+def test_calls_take_the_threads_that_they_are_worth(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "worthwhile", worthwhile)
+    stages = (StageWork(False, (Work(products=10**6),)),)
+    found = worker.Worker(lambda table: None, lambda *arguments: None, stages)
+    assert [found.parts(4, *shape) for shape in ((1, 1), (100, 1), (1, 100))] == [1, 4, 4]
+    assert found.parts(1, 100, 1) == 1
+    assert worker.Worker(lambda table: None, None, stages).parts(4, 100, 1) == 1
+
+
+def test_a_scan_of_few_examples_is_shared_if_its_weights_are_large() -> None:
+    def scan(weights: int) -> tuple[StageWork, ...]:
+        loops = Work(products=weights // 2, shared=weights), Work(elements=1000)
+        return (StageWork(True, loops, (True, False), 2),)
+
+    assert [worthwhile(scan(size), 100, 1, 2) for size in (2**12, 2**20)] == [1, 2]
+    # Threads that cannot share a step do nothing.
+    alone = tuple(replace(stage, split=(), waits=0) for stage in scan(2**20))
+    assert [worthwhile(alone, 100, batch, 2) for batch in (1, 32)] == [1, 2]
