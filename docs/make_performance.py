@@ -3,16 +3,23 @@
     python docs/make_performance.py --measure [GROUP ...]
 
 first measures these groups (all of them, if none is named) with the commands below; what a group's
-file has already is not measured again.  All of it takes about half an hour, on a machine that
-should do nothing else.  tests/bench/test_page.py fails when the page is not what this script would write.
+file has already is not measured again.  All of it takes about an hour, on a machine that should do
+nothing else.  In pieces of 100 seconds, everything that is older than a time (UTC):
+
+    until python docs/make_performance.py --measure --within 100 --since 2026-11-21T14:15; do :; done
+
+It succeeds once nothing is left.  tests/bench/test_page.py fails when the page is not what this
+script would write.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,43 +35,80 @@ from performance_text import (
     ROOFLINE,
     RUNS,
     TARGETS,
+    TOKENS,
     YOURS,
 )
 
+from rnndsl.bench.command import add_arguments, planned_cases
+from rnndsl.bench.peers import choose
 from rnndsl.bench.report import Case, Report, from_json
+from rnndsl.bench.session import still_to_do
 from rnndsl.bench.table import seconds_text
 
 DOCS = Path(__file__).parent
 RESULTS, PAGE = DOCS / "performance", DOCS / "performance.md"
 
 CELLS = "lstm gru layernorm_lstm rhn nascell sru hyperlstm mlstm mingru"
-STREAMED = " ".join(f"50,1,{size},{size}" for size in (32, 64, 128, 256, 512))
+STREAMED = " ".join(f"50,1,{size},{size}" for size in (32, 128, 256, 512))
 PEERS = "--peers auto,eager,nn,jax,ort,ort_scan"
+OFFLINE = "--infer --train --peers auto,eager,nn,jax"
 # What is measured, as `rnndsl bench` takes it; each group has a file of its own.
 GROUPS = {
-    "library": f"{CELLS} --infer --train --peers auto,eager,nn,jax --seconds 1"
-    " --shape 35,20,200,200 100,32,256,256 128,1,256,256",
-    "large": "lstm gru layernorm_lstm --infer --train --peers auto,eager,nn,jax --seconds 3"
-    " --shape 64,64,512,512",
     "small": f"lstm gru --infer --train {PEERS} --seconds 1 --shape 100,1,64,64 100,1,128,128",
-    "stream": f"{CELLS} --stream {PEERS} --seconds 0.5 --shape {STREAMED}",
-    "compile": "layernorm_lstm gru --train --peers auto,compile,compile_cell --seconds 2"
-    " --shape 35,20,200,200",
+    "library": f"--all {OFFLINE} --seconds 1 --shape 35,20,200,200 128,1,256,256",
+    "stream": f"--all --stream {PEERS} --seconds 0.5 --shape 50,1,64,64",
+    "middle": f"{CELLS} {OFFLINE} --seconds 1 --shape 100,32,256,256",
+    "large": f"lstm gru layernorm_lstm {OFFLINE} --seconds 3 --shape 64,64,512,512",
+    "widths": f"{CELLS} --stream {PEERS} --seconds 0.5 --shape {STREAMED}",
+    # torch.compile keeps what it made on disk; docs/measure_torch_compile.py makes it.
+    "compile": "lstm rhn layernorm_lstm sru --train --peers auto,compile,compile_cell --seconds 2"
+    " --shape 35,20,200,200 --limit 90",
 }
 COMMON = "--threads 2 --resume --steady 10"
 SCRIPTS = ("measure_compile", "measure_lengths")
 
 
-def measure(groups: Iterable[str]) -> None:
-    """Run the commands, each in a process of its own."""
+def measure(groups: Iterable[str], since: str, within: float) -> bool:
+    """Run the commands, each in a process of its own; whether nothing is left of them.
+
+    Scripts take their time as a whole, and are left out where there is a limit.
+    """
     RESULTS.mkdir(exist_ok=True)
+    end = time.monotonic() + within
     for group in groups:
-        if group in GROUPS:
-            options = [*GROUPS[group].split(), *COMMON.split()]
-            words = ["-m", "rnndsl", "bench", *options, "--json", str(RESULTS / f"{group}.json")]
-        else:
-            words = [str(DOCS / f"{group}.py")]
-        subprocess.run([sys.executable, *words], check=False, cwd=DOCS.parent)
+        rest = end - time.monotonic()
+        if group not in GROUPS:
+            if math.isinf(within):
+                subprocess.run([sys.executable, DOCS / f"{group}.py"], check=False, cwd=DOCS.parent)
+            continue
+        words = [*command(group), *(["--since", since] if since else [])]
+        if (left := cases_left(words)) and rest > 0:
+            print(f"{group}: {left} cases are left", flush=True)
+            limit = [] if math.isinf(rest) else ["--within", f"{rest:.0f}"]
+            whole = [sys.executable, "-m", "rnndsl", "bench", *words, *limit]
+            subprocess.run(whole, check=False, cwd=DOCS.parent)
+            left = cases_left(words)
+        if left:
+            return False
+    return True
+
+
+def command(group: str) -> list[str]:
+    """What `rnndsl bench` is given for a group."""
+    file = str(RESULTS / f"{group}.json")
+    return [*GROUPS[group].split(), *COMMON.split(), "--json", file]
+
+
+def cases_left(words: Sequence[str]) -> int:
+    """How many cases a command would measure, without those that turned out to be impossible."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    args = parser.parse_args(words)
+    planned, report = planned_cases(args), Report((), {}, {})
+    if args.json.exists():
+        report = from_json(args.json.read_text(encoding="utf-8"))
+    left = still_to_do(planned, report, choose(args.peers), math.inf, args.since)
+    return sum(case.key not in report.failures for case in left)
 
 
 def results() -> dict[str, Report]:
@@ -173,8 +217,10 @@ def _lengths(found: Any) -> Iterable[str]:
             ]
         )
     yield tables.rows(header, body)
-    longest = found["longest"]
+    longest, tokens = found["longest"], found.get("tokens", [])
     yield LONGEST.format(limit=found["limit"] / 1e9, size=longest[0]["H"], batch=found["batch"])
+    if tokens:
+        yield TOKENS.format(budget=_mebibytes(tokens[1]["budget"]))
     yield tables.rows(
         ["", "bytes for each step", "longest T", "peak when tried", "by nn.LSTM's"],
         (
@@ -185,7 +231,7 @@ def _lengths(found: Any) -> Iterable[str]:
                 f"{row['peak'] / 1e9:.2f} GB",
                 f"{row['T'] / longest[0]['T']:.2f}",
             ]
-            for row in longest
+            for row in [*longest, *tokens]
         ),
     )
 
@@ -229,9 +275,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     known = [*GROUPS, *SCRIPTS]
     parser.add_argument("--measure", nargs="*", metavar="GROUP", choices=known)
-    wanted = parser.parse_args().measure
-    if wanted is not None:
-        measure(wanted or known)
+    parser.add_argument("--since", default="", metavar="TIME", help="measure again what is older")
+    parser.add_argument("--within", type=float, default=math.inf, metavar="SECONDS")
+    args = parser.parse_args()
+    if args.measure is not None and not measure(args.measure or known, args.since, args.within):
+        sys.exit("there is more to measure: the same command goes on")
     PAGE.write_text(page(), encoding="utf-8")
     draw()
 

@@ -140,6 +140,7 @@ def of_lengths(found: Mapping[str, Any]) -> list[Single]:
     worst = max(slower, key=lambda steps: slower[steps])
     longest = {row["kind"]: row["T"] for row in found["longest"]}
     ratio = longest["ours, budget"] / longest["nn"]
+    tokens = [row["T"] / longest["nn"] for row in found.get("tokens", ())[1:]]
     return [
         Single(
             "time with a memory budget of a tenth, T ≥ 1000",
@@ -154,6 +155,12 @@ def of_lengths(found: Mapping[str, Any]) -> list[Single]:
             "≥ 4",
             f"{ratio:.2f}",
             ratio >= 4,
+        ),
+        *(
+            Single(
+                "the same with tokens in and the loss in blocks", "nn", "≥ 10", f"{r:.2f}", r >= 10
+            )
+            for r in tokens
         ),
     ]
 

@@ -75,6 +75,12 @@ The longest sequence whose training step keeps the whole process within {limit:g
 D = H = {size}: from the growth between two lengths, then tried.
 """
 
+TOKENS = """\
+With tokens the model has an embedding before the LSTM, and 256 logits and their cross entropy behind
+it.  Ours takes that block by block (`blockwise_loss`, {budget}, see memory.md); its length was tried
+and is not the longest.
+"""
+
 MISSING = """\
 ## Who is missing
 """

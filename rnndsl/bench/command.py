@@ -20,6 +20,7 @@ from rnndsl.errors_bench import BadBenchOption
 
 if TYPE_CHECKING:
     from rnndsl.bench.runner import Tell
+    from rnndsl.bench.session import Planned
 
 FORMS = ("steps", "chunked", "convolution")  # as rnndsl.compiler.forms.choose has them
 INTERRUPTED = 130  # as rnndsl.cli has it
@@ -85,6 +86,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=math.inf,
         help="with --resume, measure again what has a larger spread; the steadier result is kept",
     )
+    parser.add_argument(
+        "--since",
+        metavar="TIME",
+        default="",
+        help="with --resume, measure again what is older, such as 2026-11-21T14:00 (UTC)",
+    )
+    parser.add_argument(
+        "--within",
+        metavar="X",
+        type=float,
+        default=math.inf,
+        help="begin no case after so many seconds; with --resume the same command goes on",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,8 +107,7 @@ def run(args: argparse.Namespace) -> int:
     RnndslError for an unknown peer, a bad shape, or results that disagree; with several cells
     that is noted, and the next case begins.
     """
-    shapes, peers = parse_shapes(args.shape), choose(args.peers)
-    modes = [mode for mode in MODES if getattr(args, mode)] or ["infer", "train"]
+    peers = choose(args.peers)
     for option in ("seconds", "limit"):
         value = getattr(args, option)
         if not (math.isfinite(value) and value > 0):
@@ -105,33 +118,43 @@ def run(args: argparse.Namespace) -> int:
         raise _bad("--resume", "given together with --json", "alone")
     with _threads(args.threads):
         from rnndsl.bench.machine import describe
-        from rnndsl.bench.session import Planned, Session, still_to_do
+        from rnndsl.bench.session import Session, still_to_do
         from rnndsl.bench.store import open_report
         from rnndsl.bench.table import printing
-        from rnndsl.cell import load
 
-        sources, numbers, options = _sources(args), dict(args.set), _options(args)
-        cells = {source: load(source) for source in sources}
-        planned = [
-            Planned(source, cells[source], mode, shape, numbers, options)
-            for source in sources
-            for shape in shapes
-            for mode in modes
-        ]
+        planned = planned_cases(args)
         file = args.json if args.resume else None
         report = open_report(file, command_text(args), describe())
-        to_do = still_to_do(planned, report, peers, args.steady / 100) if args.resume else planned
+        to_do = planned
+        if args.resume:
+            to_do = still_to_do(planned, report, peers, args.steady / 100, args.since)
         if len(to_do) < len(planned):
             print(f"{len(planned) - len(to_do)} of {len(planned)} cases are done already")
         with _status() as tell:
-            several = len(sources) > 1
+            several = len({case.source for case in planned}) > 1
             keep = printing(report, args.json)
-            session = Session(peers, args.seconds, args.limit, several, tell, keep)
+            given = args.limit, several, tell, keep, args.within, args.since
+            session = Session(peers, args.seconds, *given)
             report = session.run(report, to_do)
     if report.interrupted:
         print("interrupted: what was measured by then is kept", file=sys.stderr)
         return INTERRUPTED
     return 1 if report.failures else 0
+
+
+def planned_cases(args: argparse.Namespace) -> list[Planned]:
+    """What the options ask for, in order."""
+    from rnndsl.bench.session import Planned
+    from rnndsl.cell import load
+
+    shapes, numbers, options = parse_shapes(args.shape), dict(args.set), _options(args)
+    modes = [mode for mode in MODES if getattr(args, mode)] or ["infer", "train"]
+    return [
+        Planned(source, cell, mode, shape, numbers, options)
+        for source, cell in {source: load(source) for source in _sources(args)}.items()
+        for shape in shapes
+        for mode in modes
+    ]
 
 
 def _sources(args: argparse.Namespace) -> list[str]:

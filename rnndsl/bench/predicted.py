@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from rnndsl.backends.torch.derivative import differentiate_program
 from rnndsl.bench.problem import Problem
-from rnndsl.compiler.cost import Rates, predict
+from rnndsl.compiler.cost import Rates, predict, worthwhile
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.split import split
 
 
 def predicted_seconds(problem: Problem, rates: Rates | None) -> float | None:
-    """Seconds of a call on kernels, by the cost model at these rates of one core.
+    """Seconds of a call on kernels, by the cost model at these rates of one core, on as many
+    threads as kernels take.
 
     None where the rates are not known, and for single steps, of which it knows little.
     """
@@ -24,11 +23,12 @@ def predicted_seconds(problem: Problem, rates: Rates | None) -> float | None:
     from rnndsl.backends.tvm.arranging import arrange
     from rnndsl.backends.tvm.groups import work_of
 
-    shape, cores = problem.shape, _together(rates, torch.get_num_threads())
-    return sum(
-        predict(work_of(arrange(plan)), cores, shape.steps, shape.batch).seconds
-        for plan in _plans(problem)
-    )
+    shape, total = problem.shape, 0.0
+    for plan in _plans(problem):
+        stages = work_of(arrange(plan))
+        threads = worthwhile(stages, shape.steps, shape.batch, torch.get_num_threads())
+        total += predict(stages, rates, shape.steps, shape.batch, threads).seconds
+    return total
 
 
 def _plans(problem: Problem) -> list[Plan]:
@@ -37,14 +37,3 @@ def _plans(problem: Problem) -> list[Plan]:
         return [split(run_pipeline(program.step, PIPELINES["final"]))]
     derivative = differentiate_program(program, frozenset([*problem.inputs, *problem.trained]))
     return [split(derivative.forward), split(derivative.backward, reverse=True)]
-
-
-def _together(rates: Rates, threads: int) -> Rates:
-    """Rates of several cores: they share memory, and have caches of their own."""
-    return replace(
-        rates,
-        products=rates.products * threads,
-        elements=rates.elements * threads,
-        near=rates.near * threads,
-        far=rates.far * threads,
-    )

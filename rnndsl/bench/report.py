@@ -76,13 +76,14 @@ class Report:
     failures: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
 
-    def with_case(self, case: Case, rates: Rates) -> Report:
-        """With one more case, or with the steadier one if it was there already; the shares of
-        all become those of the best rates so far."""
+    def with_case(self, case: Case, rates: Rates, since: str = "") -> Report:
+        """With one more case, or with the steadier one if it was there already, measured
+        ``since``; the shares of all become those of the best rates so far."""
         best = Rates(**self.rates).best(rates)
         cases = {key(found): found for found in self.cases}
         before = cases.get(key(case))
-        if before is None or spread(case) < spread(before) or _names(before) != _names(case):
+        stale = before is None or before.started < since or _names(before) != _names(case)
+        if before is None or stale or spread(case) < spread(before):
             cases[key(case)] = case
         return replace(
             self,

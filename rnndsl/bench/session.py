@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,7 +42,9 @@ class Session:
     """``keep`` is called with the report after each case, and once more when interrupted.
 
     With ``go_on`` a case that cannot be measured is noted, and the next one begins; otherwise
-    its RnndslError ends the run.  ``limit`` is the time in which a peer must be ready.
+    its RnndslError ends the run.  ``limit`` is the time in which a peer must be ready; no case
+    begins later than ``within`` seconds after the first.  What was measured before ``since``
+    (an ISO time in UTC) is replaced; what is later stays if it is steadier.
     """
 
     peers: Sequence[Peer]
@@ -49,14 +53,20 @@ class Session:
     go_on: bool
     tell: Tell
     keep: Callable[[Report], None]
+    within: float = math.inf
+    since: str = ""
 
     def run(self, report: Report, planned: Sequence[Planned]) -> Report:
         """Measure each case.  While timing, Ctrl-C ends the case after the present turn;
         before that it drops the case.  Either way it ends the run."""
-        report = replace(report, interrupted=False)
+        report, begun = replace(report, interrupted=False), time.monotonic()
+        self.tell("measuring the machine")
+        rates = machine.measure_rates()
         try:
             for place, case in enumerate(planned, start=1):
-                report, interrupted = self._one(report, case, f"{place} of {len(planned)}, ")
+                if time.monotonic() - begun > self.within:
+                    break
+                report, interrupted = self._one(report, case, rates, f"{place} of {len(planned)}, ")
                 if interrupted:
                     raise KeyboardInterrupt
                 self.keep(report)
@@ -65,10 +75,10 @@ class Session:
             self.keep(report)
         return report
 
-    def _one(self, report: Report, case: Planned, place: str) -> tuple[Report, bool]:
+    def _one(
+        self, report: Report, case: Planned, rates: machine.Rates, place: str
+    ) -> tuple[Report, bool]:
         started = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.tell(f"{place}measuring the machine")
-        rates = machine.measure_rates()
         try:
             problem = make_problem(
                 case.cell, case.shape, case.mode, case.numbers, case.source, case.options
@@ -82,19 +92,26 @@ class Session:
             title = error.diagnostics[0].title_text()
             return report.with_failure(case.key, title), False
         found = replace(found, started=started, load=machine.load())
-        return report.with_case(found, rates), interrupted
+        return report.with_case(found, rates, self.since), interrupted
 
 
 def still_to_do(
-    planned: Sequence[Planned], report: Report, peers: Sequence[Peer], steady: float
+    planned: Sequence[Planned],
+    report: Report,
+    peers: Sequence[Peer],
+    steady: float,
+    since: str = "",
 ) -> list[Planned]:
-    """The cases that a report lacks, or has without some peer, or with a larger spread.
+    """The cases that a report lacks, or has from before ``since``, or without some peer, or with
+    a larger spread.
 
     Whoever failed is tried again."""
     wanted = {peer.name for peer in peers}
     done = set()
     for case in report.cases:
         settled = {name for name, reason in case.missing.items() if not reason.startswith(FAILED)}
+        if case.started < since:
+            continue
         if wanted <= {entry.name for entry in case.entries} | settled and spread(case) <= steady:
             done.add(key_of(case))
     return [case for case in planned if case.key not in done]

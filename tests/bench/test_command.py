@@ -196,6 +196,26 @@ def test_a_peer_that_was_not_measured_is_measured_by_a_continued_run(tmp_path: P
     assert {entry["name"] for entry in case["entries"]} == {"torch", "nn", "eager"}
 
 
+def test_old_cases_are_measured_again_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    assert bench("lstm", *RESUMED, "--json", path) == 0
+    (first,) = read(path)["cases"]
+    assert bench("lstm", *RESUMED, "--json", path, "--since", first["started"]) == 0
+    assert read(path)["cases"] == [first]
+    assert bench("lstm", *RESUMED, "--json", path, "--since", "2999-01-01") == 0
+    (again,) = read(path)["cases"]
+    assert again["started"] > first["started"]
+
+
+def test_when_the_time_is_up_no_case_begins_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    words = ["elman", "mingru", *RESUMED, "--json", path]
+    assert bench(*words, "--within", "1e-9") == 0
+    assert not path.exists() or not read(path)["cases"]
+    assert bench(*words) == 0
+    assert [case["source"] for case in read(path)["cases"]] == ["elman", "mingru"]
+
+
 def test_unsteady_cases_are_measured_again_and_the_steadier_result_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
