@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 from rnndsl.compiler.ir import (
     Attrs,
@@ -62,7 +63,7 @@ class Builder:
         span: Span | None = None,
     ) -> int:
         """As :meth:`op`, with the attributes as a sorted tuple."""
-        kind = OPS[op].type_rule([self.type_of(v) for v in operands], dict(attrs))
+        kind = _result_type(op, tuple([self._entries[v].type for v in operands]), attrs)
         self._entries.append(Node(op, operands, attrs, kind, name, span))
         return len(self._entries) - 1
 
@@ -92,21 +93,23 @@ class Builder:
 
     def finish(self, name: str) -> Graph:
         """The graph so far, leaves first, nodes in the order in which they were made."""
-        order = sorted(
-            range(len(self._entries)), key=lambda v: (isinstance(self._entries[v], Node), v)
-        )
-        index = {value: position for position, value in enumerate(order)}
-        entries = [self._entries[value] for value in order]
-        return Graph(
-            name,
-            tuple(entry for entry in entries if isinstance(entry, Leaf)),
-            tuple(
-                replace(entry, operands=tuple(index[v] for v in entry.operands))
-                for entry in entries
-                if isinstance(entry, Node)
-            ),
-            tuple(replace(result, value=index[result.value]) for result in self._results),
-        )
+        leaves = [v for v, entry in enumerate(self._entries) if isinstance(entry, Leaf)]
+        nodes = [entry for entry in self._entries if isinstance(entry, Node)]
+        results = self._results
+        if leaves and leaves[-1] >= len(leaves):  # some stand behind nodes
+            order = [*leaves, *(v for v, e in enumerate(self._entries) if isinstance(e, Node))]
+            index = {value: position for position, value in enumerate(order)}
+            nodes = [replace(n, operands=tuple([index[v] for v in n.operands])) for n in nodes]
+            results = [replace(result, value=index[result.value]) for result in results]
+        found = (self._entries[v] for v in leaves)
+        kept = tuple([entry for entry in found if isinstance(entry, Leaf)])
+        return Graph(name, kept, tuple(nodes), tuple(results))
+
+
+@lru_cache(maxsize=1 << 14)
+def _result_type(op: str, operands: tuple[Type, ...], attrs: Attrs) -> Type:
+    """The type of a node; passes build the same nodes again and again."""
+    return OPS[op].type_rule(operands, dict(attrs))
 
 
 def shape_of(*sizes: int | str | Dim) -> tuple[Dim, ...]:

@@ -9,6 +9,7 @@ was cut short or changed is found out and made again.
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import json
 import logging
@@ -41,6 +42,11 @@ def kept(kind: str, made_of: object, make: Callable[[], T]) -> T:
     ``made_of`` is data that JSON can express: all that the result depends on besides the
     package.  Results are frozen data; every call returns another copy.
     """
+    with collecting_later():
+        return _kept(kind, made_of, make)
+
+
+def _kept(kind: str, made_of: object, make: Callable[[], T]) -> T:
     folder = _folder()
     if folder is None:
         return make()
@@ -57,6 +63,22 @@ def kept(kind: str, made_of: object, make: Callable[[], T]) -> T:
     result = make()
     _write(path, result)
     return result
+
+
+@contextlib.contextmanager
+def collecting_later() -> Iterator[None]:
+    """Without Python's search for cyclic garbage, which visits every object of the process.
+
+    Compilers make many objects at once, and what they need together is not garbage yet.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def cache_root() -> Path | None:
