@@ -24,8 +24,11 @@ Forward = Callable[
     [tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]
 ]
 # Back through a block: its inputs, the states before it, its outputs and saved streams, the
-# cotangents of its outputs, and those of the states after it by position.
-Backward = Callable[[Tensors, Tensors, Tensors, Sequence[Tensor | None], Tensors], Gradients]
+# cotangents of its outputs, those of the states after it by position, and what earlier calls
+# summed up.
+Backward = Callable[
+    [Tensors, Tensors, Tensors, Sequence[Tensor | None], Tensors, Tensors], Gradients
+]
 
 
 @dataclass
@@ -35,7 +38,8 @@ class BlockRun:
     ``inputs`` [T, B, *shape], ``start`` [B, *shape] before the first step, ``shared`` the
     step's parameters; ``forward`` is the compiled forward plan that also saves.  ``exact``
     says that it returns new memory, and computes a step with the same bits in a sequence of
-    any length: then a forward pass that holds everything is one call.
+    any length, and sums with the same bits in one call or in one call after the other: then
+    passes that hold everything are one call each.
     """
 
     program: SequenceProgram
@@ -137,6 +141,8 @@ class BlockRun:
         """
         count = len(self.program.outputs)
         outputs, rest = kept[:count], kept[count:]
+        if self.holds_all and self.exact:
+            return backward(self.inputs, self.start, kept, cotangents, carried, ())
         walk = _Walk(self, outputs, cotangents, carried, backward)
         if self.holds_all:
             for block in reversed(range(self.plan.blocks)):
@@ -226,8 +232,12 @@ class _Walk:
             [*(y[steps] for y in self.outputs), *saved],
             [None if d is None else d[steps] for d in self.cotangents],
             self.carried,
+            self.sums if self.run.exact else (),
         )
         self.run._place(self.streams, streams, block)
+        if self.run.exact:
+            self.sums = list(sums)
+            return
         if not self.sums:
             self.sums = own(sums, []) if self.run.plan.blocks > 1 else list(sums)
             return

@@ -21,6 +21,7 @@ from torch.autograd import forward_ad
 from torch.autograd.function import FunctionCtx
 
 from rnndsl.backends.torch.errors import SecondDerivativeError, TransformError
+from rnndsl.backends.torch.ownership import own
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.ir import Type
 
@@ -74,13 +75,28 @@ def _run_backward(
     kept: Tensors,
     cotangents: Sequence[Tensor | None],
 ) -> list[Tensor]:
+    """Gradients, some of which may be parts of one piece of memory."""
     with plain(inputs[0]):
         return find_runner(program).run_backward(inputs, states, params, needs, kept, cotangents)
 
 
+def _run_backward_apart(
+    program: str,
+    inputs: Tensors,
+    states: Tensors,
+    params: Tensors,
+    needs: Sequence[bool],
+    kept: Tensors,
+    cotangents: Sequence[Tensor | None],
+) -> list[Tensor]:
+    """The same in memory of their own, as an operator must return them."""
+    with plain(inputs[0]):
+        return own(_run_backward(program, inputs, states, params, needs, kept, cotangents), [])
+
+
 _library.impl("run", _run, "CompositeExplicitAutograd")
 _library.impl("run_saving", _run_saving, "CompositeExplicitAutograd")
-_library.impl("run_backward", _run_backward, "CompositeExplicitAutograd")
+_library.impl("run_backward", _run_backward_apart, "CompositeExplicitAutograd")
 
 
 # ------------------------------------------------------------------- shapes without values
@@ -165,15 +181,15 @@ class _Sequence(torch.autograd.Function):
         found = find_runner(program).program
         count = sum(counts) + len(found.params)
         visible = len(found.outputs) + len(found.states)
-        gradients = _Backward.apply(
-            program,
-            counts,
-            needs,
-            visible,
-            *cotangents[:visible],
-            *tensors[:count],
-            *tensors[count:],
-        )  # type: ignore[no-untyped-call]
+        given = (*cotangents[:visible], *tensors)
+        if torch.is_grad_enabled() or is_watched(given):
+            arguments = (program, counts, needs, visible, *given)
+            gradients = _Backward.apply(*arguments)  # type: ignore[no-untyped-call]
+        else:
+            groups = _groups(tensors, counts, len(found.params))
+            gradients = _run_backward(
+                program, *groups, needs, tensors[count:], cotangents[:visible]
+            )
         flags = [*needs[: counts[0]], *[True] * counts[1], *needs[counts[0] :]]
         rest = iter(gradients)
         return (None, None, *(next(rest) if flag else None for flag in flags))

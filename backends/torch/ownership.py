@@ -10,20 +10,30 @@ from torch import Tensor
 Tensors = Sequence[Tensor]
 
 
-def own(results: Tensors, given: Tensors) -> list[Tensor]:
+def own(results: Tensors, given: Tensors, divided: Tensors = ()) -> list[Tensor]:
     """Contiguous results that share no memory with each other or with what was given.
 
-    An operator must not return aliases; a view would also keep a whole stream alive.
+    An operator must not return aliases; a view would also keep a whole stream alive.  Results
+    may be parts of the memory of ``divided``, which is no one else's; no two overlap.
     """
     taken = {tensor.untyped_storage().data_ptr() for tensor in given}
+    parts = {tensor.untyped_storage().data_ptr(): list[range]() for tensor in divided}
     owned = []
     for tensor in results:
         storage = tensor.untyped_storage()
-        is_view = storage.nbytes() != tensor.numel() * tensor.element_size()
-        if is_view or storage.data_ptr() in taken or not tensor.is_contiguous():
+        place, size = storage.data_ptr(), tensor.numel() * tensor.element_size()
+        if place in parts and tensor.is_contiguous():
+            start = tensor.data_ptr()
+            lone = all(start >= part.stop or start + size <= part.start for part in parts[place])
+            if lone and place not in taken:
+                parts[place].append(range(start, start + size))
+                owned.append(tensor)
+                continue
+        is_view = storage.nbytes() != size
+        if is_view or place in taken or place in parts or not tensor.is_contiguous():
             tensor = fresh(tensor)
-            storage = tensor.untyped_storage()
-        taken.add(storage.data_ptr())
+            place = tensor.untyped_storage().data_ptr()
+        taken.add(place)
         owned.append(tensor)
     return owned
 

@@ -20,7 +20,7 @@ from rnndsl.compiler.ir import LeafRole
 
 Tensors = Sequence[Tensor]
 Step = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]]
-Shared = Callable[[tuple[Tensor, ...], Tensor], Tensors]
+Shared = Callable[[tuple[Tensor | None, ...], Tensor], Tensors]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ class Trainer:
     forward: Step
     backward: Step
     shared: Shared
+
+    @cached_property
+    def pulled(self) -> frozenset[str]:
+        """The leaves of the shared backward graph that something is computed from."""
+        graph = self.derivative.shared
+        read = {v for node in graph.nodes for v in node.operands}
+        read |= {result.value for result in graph.results}
+        return frozenset(leaf.name for value, leaf in enumerate(graph.leaves) if value in read)
 
 
 class Runner:
@@ -198,15 +206,16 @@ class Runner:
             _or_zero(given, inputs[0], (inputs[0].shape[1], *kind.sizes))
             for kind, given in zip(self.program.states.values(), cotangents[count:], strict=True)
         ]
-        back = partial(self._back, trainer, values)
         run = self._block_run(trainer, inputs, start, values)
+        back = partial(self._back, trainer, values, run.plan.block if run.exact else 0)
         d_inputs, d_states, d_params = run.back(kept, cotangents[:count], carried, back)
         found = trainer.derivative
         by_input = dict(zip(found.output_gradients, d_inputs, strict=True))
         by_state = {f"d.{n}": d for n, d in zip(self.program.states, d_states, strict=True)}
         by_param = dict(zip(found.sum_gradients, d_params, strict=True))
         if not states:
-            by_param |= {f"d.{INIT}{name[2:]}": d.sum(0) for name, d in by_state.items()}
+            starts = ((f"d.{INIT}{name[2:]}", d) for name, d in by_state.items())
+            by_param |= {name: d.sum(0) for name, d in starts if name in trainer.pulled}
         self._pull_shared(trainer, by_param, values, inputs[0])
         wanted = self.wanted(needs)
         gradients = [
@@ -221,30 +230,36 @@ class Runner:
             for name, tensor in zip(self.program.params, params, strict=True)
             if name in wanted
         ]
-        return own(gradients, [*inputs, *states, *params, *kept, *_present(cotangents)])
+        given = [*inputs, *states, *params, *kept, *_present(cotangents)]
+        return own(gradients, given, d_params)
 
     def _back(
         self,
         trainer: Trainer,
         values: dict[str, Tensor],
+        block: int,
         inputs: Tensors,
         start: Tensors,
         kept: Tensors,
         cotangents: Sequence[Tensor | None],
         carried: Tensors,
+        sums: Tensors,
     ) -> Gradients:
         """Back through a sequence or a block of it; ``carried`` are the cotangents of the
-        states after it, and come back as those of the states before it."""
+        states after it, and come back as those of the states before it.  Plans that go block
+        by block by themselves are told the steps of a ``block``, and add to ``sums``."""
         streams = self._streams(trainer.derivative, inputs, start, kept, cotangents)
         backward = trainer.derivative.backward
         ends = {f"d.{name}": d for name, d in zip(self.program.states, carried, strict=True)}
-        outputs, states, sums = trainer.backward(
+        arguments = (
             tuple(streams[leaf.name] for leaf in backward.leaves_of(LeafRole.INPUT)),
             tuple(ends[leaf.name] for leaf in backward.leaves_of(LeafRole.STATE)),
             tuple(values[leaf.name] for leaf in backward.leaves_of(LeafRole.PARAM)),
         )
+        told = (block, tuple(sums)) if block else ()
+        outputs, states, found = trainer.backward(*arguments, *told)
         by_name = dict(zip(trainer.derivative.state_gradients, states, strict=True))
-        return outputs, [by_name[f"d.{name}"] for name in self.program.states], sums
+        return outputs, [by_name[f"d.{name}"] for name in self.program.states], found
 
     def _streams(
         self,
@@ -282,8 +297,8 @@ class Runner:
         sizes = self._made_sizes
         leaves = tuple(
             _or_zero(by_param.get(leaf.name), like, sizes[leaf.name])
-            if leaf.name in sizes
-            else values[leaf.name]
+            if leaf.name in sizes and leaf.name in trainer.pulled
+            else values.get(leaf.name)
             for leaf in graph.leaves
         )
         for result, gradient in zip(graph.results, trainer.shared(leaves, like), strict=True):

@@ -32,11 +32,12 @@ DTYPES = {
 _compiling = Lock()
 
 
-def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tensors, ...]]:
+def compile_plan(plan: Plan) -> Callable[..., tuple[Tensors, ...]]:
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
-    of one value are one tensor.
+    of one value are one tensor.  Plans with sums take the sequence in blocks of ``block`` steps
+    (0: all at once), and add to ``sums`` where these are given.
     """
     from rnndsl.backends.tvm.runtime import compile_worker
 
@@ -46,7 +47,9 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.PARAM)]
 
-    def run(xs: Tensors, starts: Tensors, weights: Tensors) -> tuple[Tensors, ...]:
+    def run(
+        xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
+    ) -> tuple[Tensors, ...]:
         like = xs[0]
         if like.device.type != "cpu":
             raise LayerInputError(
@@ -62,7 +65,7 @@ def compile_plan(plan: Plan) -> Callable[[Tensors, Tensors, Tensors], tuple[Tens
                 if like.dtype not in kernels:
                     made = compile_worker(slim, DTYPES[like.dtype])
                     kernels[like.dtype] = _caller(*made, params)
-        found, finals, totals = kernels[like.dtype](xs, starts, weights)
+        found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
         return tuple([found[place] for place in places]), finals, totals
 
     return run
@@ -103,16 +106,20 @@ def _caller(
                 return found
         return like.new_empty((elements,), dtype=work_dtype)
 
-    def call(xs: Tensors, starts: Tensors, given: Tensors) -> tuple[Tensors, ...]:
+    def call(
+        xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
+    ) -> tuple[Tensors, ...]:
         like = xs[0]
         steps, batch = like.shape[:2]
+        # Blocks do the same work in parts of their own, in whichever call they come.
+        length = block or steps
         made = tuple([like.new_empty((steps, batch, *shape)) for shape in outputs])
         # The kernel writes the final states over the first ones.
         states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
-        sums = tuple([like.new_empty(shape) for shape in totals])
+        sums = gathered or tuple([like.new_empty(shape) for shape in totals])
         rows = steps * batch
-        parts = worker.parts(torch.get_num_threads(), steps, batch)
-        work = scratch(like, workspace.elements(steps, batch, parts))
+        parts = worker.parts(torch.get_num_threads(), length, batch)
+        work = scratch(like, workspace.elements(min(length, steps), batch, parts))
         arrays = (
             *[x.contiguous() for x in xs],
             *[given[place].contiguous() for place in weights],
@@ -126,7 +133,8 @@ def _caller(
             if array.dtype != like.dtype or array.numel() != size * (rows, batch, 1)[lead]:
                 raise TypeError(f"an array is {array.dtype} {list(array.shape)}")
         numbers = [array.data_ptr() for array in arrays]
-        worker([*numbers, steps, batch, work.numel(), parts], parts)
+        blocks = (length, int(bool(gathered))) if totals else ()
+        worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
         if work.nbytes <= _MOST_SPARE_BYTES and len(spare) < _MOST_SPARES:
             spare.append(work)
         return made, states, sums

@@ -20,9 +20,10 @@ from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
-from rnndsl.backends.tvm.signature import Packing, Signature
+from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
+from rnndsl.backends.tvm.totals import with_totals_in_place
 from rnndsl.backends.tvm.work import has_columns, is_split
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
@@ -58,6 +59,8 @@ def lower(
     """
     arranged = arrange(plan, options)
     plan, steps = arranged.plan, arranged.schedule
+    if computed_in(dtype) == dtype:  # sums of narrow numbers want a wider place
+        steps = with_totals_in_place(plan.graph, steps)
     with tir.analysis():
         values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options, symbol)
         body = _Body(values, steps, plan.reverse).statements()
@@ -95,13 +98,21 @@ class _Body:
         self.once = Block(1, tir.index(0), tir.index(0))
 
     def statements(self) -> Stmt | None:
-        """What is shared first, then stage by stage, then totals and delayed states."""
-        team, totals = self.values.team, self.schedule.totals
-        apart = [value for value in totals if self.values.is_apart(value)]
-        before = [
-            *(self._clear(value) for value in totals if value not in apart),
-            *(self._step(step, self.once) for step in self.schedule.before),
-        ]
+        """What is shared first, then all else block by block of time."""
+        team = self.values.team
+        before = [self._step(step, self.once) for step in self.schedule.before]
+        return tir.sequence(
+            [
+                team.first_alone(tir.sequence(before)),
+                team.wait(),
+                self.values.time.each(self._block_of_time, self.reverse),
+            ]
+        )
+
+    def _block_of_time(self) -> Stmt | None:
+        """Stage by stage, then totals and delayed states."""
+        team = self.values.team
+        apart = [value for value in self.schedule.totals if self.values.is_apart(value)]
         after = [
             *(self._gathered(value) for value in apart),
             *(self._step(step, self.once) for step in self.schedule.after),
@@ -116,12 +127,12 @@ class _Body:
         last = team.first_alone(tir.sequence(after))
         return tir.sequence(
             [
+                *self.values.declarations_of_block,
                 *(self._clear(value) for value in apart),
-                team.first_alone(tir.sequence(before)),
-                team.wait(),
                 *(self._stage(k, stage) for k, stage in enumerate(self.schedule.stages)),
                 team.wait() if last is not None else None,
                 last,
+                team.wait() if self.values.time.lengths else None,
             ]
         )
 
@@ -159,7 +170,7 @@ class _Body:
 
         def examples(first: Expr, count: Expr) -> Stmt | None:
             def at_time(step: Expr) -> Stmt | None:
-                time = values.steps - 1 - step if self.reverse else step
+                time = values.time.steps - 1 - step if self.reverse else step
                 turn = tirx.bitwise_and(step, tir.index(1))
                 base, named = tir.bind("base", time * values.batch + first, tir.INDEX)
                 turned, flagged = tir.bind("turn", turn, tir.INDEX)
@@ -167,7 +178,7 @@ class _Body:
                 inner = self._rows_of(stage, block, frozenset(stage.states), team)
                 return None if inner is None else tir.sequence([named, flagged, inner])
 
-            return tir.loop(values.steps, at_time, "t")
+            return tir.loop(values.time.steps, at_time, "t")
 
         rows = self._blocks(values.batch, size, examples, LEAST_ROWS, whole=team.is_shared)
         return tir.sequence([rows, *sums])
@@ -274,15 +285,22 @@ class _Body:
 
     def _total(self, position: int) -> Stmt | None:
         result = self.values.totals[position]
+        if self.values.is_in_place(result.value):
+            return None
         buffer, read = self.values.total(position), self.values.read(result.value, self.once)
         if result.role is ResultRole.SUM and not self.schedule.is_late(result.value):
             # A value that does not change over time, once for each step.
-            steps, one = tirx.Cast(self.values.dtype, self.values.steps), read
+            steps, one = tirx.Cast(self.values.dtype, self.values.time.steps), read
             read = lambda row, at: one(row, at) * steps
-        sizes = self.graph.type_of(result.value).sizes
-        return self._copy(
-            self.once, sizes, read, lambda row, at, element: tir.store(buffer, at, element)
-        )
+
+        def store(row: Expr, at: Indices, element: Expr) -> Stmt:
+            if result.role is ResultRole.SUM:
+                zero = tir.number(0, self.values.dtype)
+                fresh = self.values.time.fresh
+                element = tirx.Select(fresh, zero, tir.load(buffer, at)) + element
+            return tir.store(buffer, at, element)
+
+        return self._copy(self.once, self.graph.type_of(result.value).sizes, read, store)
 
     def _last_delayed(self, name: str) -> Stmt | None:
         """A delayed state after the sequence: its result at the last step."""

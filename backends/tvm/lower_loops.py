@@ -33,6 +33,7 @@ class Site:
     machine: Machine
     turn: Expr  # 0 and 1 by turns
     team: Team
+    fresh: Expr  # whether a total holds nothing yet
 
     @property
     def out(self) -> Sizes:

@@ -103,6 +103,7 @@ def _node(values: Values, value: int, block: Block, held: Held, team: Team) -> S
         values.options.machine,
         block.turn,
         team,
+        values.is_fresh(value),
     )
     if is_total(node) and node.op == "contract":
         return summed(site)

@@ -19,7 +19,7 @@ _CHUNK = 256
 
 
 def summed(site: Site) -> Stmt | None:
-    """Products summed over the rows too, added to what the result holds.
+    """Products summed over the rows too, added to what the result holds, if it does.
 
     One axis of the result runs along the lanes of a tile, another along its rows.  Each part
     of a team computes some of the rows of results, from all terms: no sum depends on the
@@ -41,6 +41,7 @@ def summed(site: Site) -> Stmt | None:
 
     def chunk(number: Expr) -> Stmt | None:
         first = number * _CHUNK
+        fresh = tirx.And(site.fresh, tirx.EQ(number, tir.index(0)))
         count, counted = tir.bind("count", tirx.min(tir.index(_CHUNK), site.rows - first), "int64")
 
         def terms(body: Callable[[Indices], Stmt | None]) -> Stmt | None:
@@ -61,8 +62,9 @@ def summed(site: Site) -> Stmt | None:
         def write(row: Expr, place: Indices, value: Expr) -> Stmt:
             known = at(row, place[:-1], place[-1])
             where = tuple(known[k] for k in out)
-            zero = tir.index(0)
-            return site.write(zero, where, site.current(zero, where) + value)
+            once = tir.index(0)
+            held = tirx.Select(fresh, site.zero(), site.current(once, where))
+            return site.write(once, where, held + value)
 
         def some(begin: Expr, rows: Extent, whole: bool) -> Stmt | None:
             found = Product(

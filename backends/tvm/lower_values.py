@@ -26,6 +26,7 @@ from rnndsl.backends.tvm.signature import (
     computed_in,
 )
 from rnndsl.backends.tvm.team import Team
+from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.work import has_columns
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
@@ -77,9 +78,13 @@ class Values:
         self.team = Team.of_call(passing.table, passing.numbers) if options.shared else Team()
         self.outline = Outline(f"{symbol}_part")
         self.width = options.machine.width(self.dtype)
-        self.steps, self.batch = tir.length("steps"), tir.length("batch")
-        self.rows = self.steps * self.batch
+        # Kernels with totals go through time in blocks, as their callers may.
+        several = options.passing is Passed.TABLE and bool(graph.results_of(ResultRole.SUM))
+        self.time = TimeBlocks.of_call(several)
+        self.batch = tir.length("batch")
+        self.rows = self.time.steps * self.batch
         self.declarations: list[Stmt] = []
+        self.declarations_of_block: list[Stmt] = []
         self._weights: dict[tuple[str, Packing | None], tuple[Weight, Buffer]] = {}
         self._packed: dict[tuple[int, Packing], Buffer] = {}
         self._layout = layout
@@ -96,7 +101,7 @@ class Values:
     # ------------------------------------------------------------------ arguments
 
     def _make_arguments(self) -> None:
-        sequence, batch = (self.steps, self.batch), (self.batch,)
+        sequence, batch = (self.time.whole, self.batch), (self.batch,)
         graph = self.graph
 
         def of_leaf(leaf: Leaf, lead: tuple[Expr, ...]) -> _Argument:
@@ -124,17 +129,26 @@ class Values:
         return _Argument(Stream(name, shape), buffer)
 
     def _as_rows(self, argument: _Argument) -> Buffer:
-        """A stream [T, B, *shape] as [T * B, *shape]."""
+        """The present steps of a stream [T, B, *shape] as [T * B, *shape]."""
+        shape = argument.stream.shape
         return self._view(
             argument.buffer,
             plain(argument.stream.name) + "_rows",
-            (self.rows, *argument.stream.shape),
-            tir.index(0),
+            (self.rows, *shape),
+            self.time.origin * self.batch * prod(shape),
+            self.declarations_of_block,
         )
 
-    def _view(self, base: Buffer, name: str, shape: tuple[Extent, ...], offset: Expr) -> Buffer:
+    def _view(
+        self,
+        base: Buffer,
+        name: str,
+        shape: tuple[Extent, ...],
+        offset: Expr,
+        declarations: list[Stmt],
+    ) -> Buffer:
         buffer, declared = tir.view_of(base, name, shape, offset)
-        self.declarations.append(declared)
+        declarations.append(declared)
         return buffer
 
     def packed(self, value: int, packing: Packing) -> Buffer:
@@ -147,7 +161,7 @@ class Values:
             shape = packing.shape(self.graph.type_of(value).sizes)
             name = f"{plain(display_name(self.graph, value))}_packed"
             self._packed[key] = self._view(
-                self._workspace, name, shape, tir.index(self._fixed_size)
+                self._workspace, name, shape, tir.index(self._fixed_size), self.declarations
             )
             self._fixed_size += whole_lines(prod(shape))
         return self._packed[key]
@@ -196,7 +210,8 @@ class Values:
         lists = (self._states, self._outputs, self._totals)
         rest = [a.buffer for arguments in lists for a in arguments]
         buffers = [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
-        lengths = [self.steps, self.batch, self._elements, *self.team.lengths]
+        lengths = [self.time.whole, self.batch, self._elements]
+        lengths += [*self.time.lengths, *self.team.lengths]
         return self._passing.params(buffers, lengths)
 
     def signature(self, symbol: str) -> Signature:
@@ -241,8 +256,15 @@ class Values:
             elif slot.storage is Storage.STREAM:
                 lead, offset = (self.rows,), self.rows * slot.offset + streams
             name = plain(display_name(self.graph, key))
-            buffer = self._view(self._workspace, name, (*lead, *slot.shape), offset)
+            declarations = self.declarations
+            if slot.storage is Storage.STREAM:
+                declarations = self.declarations_of_block
+            shape = (*lead, *slot.shape)
+            buffer = self._view(self._workspace, name, shape, offset, declarations)
             self._memory[key] = _Memory(slot.storage, buffer)
+        for result, argument in zip(self.totals, self._totals, strict=True):
+            if self.schedule.storage.get(result.value) is Storage.TOTAL:
+                self._memory[result.value] = _Memory(Storage.TOTAL, argument.buffer)
         for value, output in self.schedule.outputs.items():
             self._memory[value] = _Memory(Storage.OUTPUT, self._output_rows[output])
         for value, states in self.schedule.in_place.items():
@@ -257,7 +279,7 @@ class Values:
         found = self._memory[key]
         if found.offset:
             at = (at[0] + tir.offset(found.offset), *at[1:])
-        if found.storage in (Storage.SHARED, Storage.PART):
+        if found.storage in (Storage.SHARED, Storage.PART, Storage.TOTAL):
             return found.buffer, at
         start = {Storage.BLOCK: tir.index(0), Storage.STATE: block.first}
         return found.buffer, (start.get(found.storage, block.base) + row, *at)
@@ -277,6 +299,14 @@ class Values:
         slot, per_part = self._layout.slots[value], self._layout.workspace.per_part
         offset = self._fixed + part * per_part + slot.offset
         return tir.view_of(self._workspace, "theirs", slot.shape, offset)
+
+    def is_in_place(self, value: int) -> bool:
+        """Whether a total is summed up in the caller's array."""
+        return self.schedule.storage.get(value) is Storage.TOTAL
+
+    def is_fresh(self, value: int) -> Expr:
+        """Whether a total holds nothing yet, before the first product of a block."""
+        return self.time.fresh if self.is_in_place(value) else tirx.IntImm("bool", 1)
 
     def is_apart(self, value: int) -> bool:
         """Whether each part has memory of its own for a shared value."""

@@ -38,6 +38,7 @@ class Storage(Enum):
     """Where a value is kept."""
 
     SHARED = "shared"  # one for the whole call
+    TOTAL = "total"  # in the caller's array of a total, which it is added to
     PART = "part"  # one for each part of the call, of which the first becomes their sum
     BLOCK = "block"  # for the rows of one block, until the stage ends
     STATE = "state"  # in the caller's array of a state that it is the next value of

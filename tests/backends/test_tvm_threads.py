@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -94,6 +95,28 @@ def test_equal_runs_have_equal_results(cell: str) -> None:
     for _ in range(5):
         for found, expected in zip(on(2, layer, x), first, strict=True):
             assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "layernorm_lstm"])
+def test_blocks_of_time_sum_alike_in_one_call_and_in_several(cell: str) -> None:
+    torch.set_num_threads(2)
+    found, budget = [], None
+    for kind in ("none", "blocks"):
+        torch.manual_seed(0)
+        layer = rnndsl.layer(cell, 5, 19, backend="tvm", memory_budget=budget)
+        plan = layer.memory_plan(150, 13)
+        assert plan.blocks > 1 and plan.kind == kind
+        budget = int(0.6 * plan.peak)
+        found.append(run(layer, torch.randn(150, 13, 5)))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_gradients_are_parts_of_what_a_kernel_sums_up_and_no_two_overlap() -> None:
+    layer, x = problem("lstm", torch.float32, 2)
+    gradients = run(layer, x)[3:]
+    places = sorted((g.data_ptr(), g.data_ptr() + 4 * g.numel()) for g in gradients)
+    assert all(g.is_contiguous() for g in gradients)
+    assert all(stop <= start for (_, stop), (start, _) in itertools.pairwise(places))
 
 
 @pytest.mark.parametrize("callers", [2, 4])
