@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import lru_cache
 
 from rnndsl.compiler.ir import (
     Attrs,
@@ -17,7 +16,7 @@ from rnndsl.compiler.ir import (
     ResultRole,
     Type,
 )
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import result_type
 from rnndsl.dims import Dim, dim
 from rnndsl.source import Span
 
@@ -63,7 +62,7 @@ class Builder:
         span: Span | None = None,
     ) -> int:
         """As :meth:`op`, with the attributes as a sorted tuple."""
-        kind = _result_type(op, tuple([self._entries[v].type for v in operands]), attrs)
+        kind = result_type(op, tuple([self._entries[v].type for v in operands]), attrs)
         self._entries.append(Node(op, operands, attrs, kind, name, span))
         return len(self._entries) - 1
 
@@ -104,12 +103,6 @@ class Builder:
         found = (self._entries[v] for v in leaves)
         kept = tuple([entry for entry in found if isinstance(entry, Leaf)])
         return Graph(name, kept, tuple(nodes), tuple(results))
-
-
-@lru_cache(maxsize=1 << 14)
-def _result_type(op: str, operands: tuple[Type, ...], attrs: Attrs) -> Type:
-    """The type of a node; passes build the same nodes again and again."""
-    return OPS[op].type_rule(operands, dict(attrs))
 
 
 def shape_of(*sizes: int | str | Dim) -> tuple[Dim, ...]:

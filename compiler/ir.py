@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
@@ -141,22 +141,26 @@ class Graph:
         """The same graph with dimension names replaced by sizes, in types and attributes."""
 
         @cache
+        def length(dim: Dim) -> Dim:
+            return dim.bind(sizes)
+
+        @cache
         def bound(kind: Type) -> Type:
-            return Type(tuple(d.bind(sizes) for d in kind.shape), kind.batched)
+            return Type(tuple([length(d) for d in kind.shape]), kind.batched)
 
         return replace(
             self,
             leaves=tuple(replace(leaf, type=bound(leaf.type)) for leaf in self.leaves),
             nodes=tuple(
-                replace(n, type=bound(n.type), attrs=_bind_attrs(n.attrs, sizes))
+                replace(n, type=bound(n.type), attrs=_bind_attrs(n.attrs, length))
                 for n in self.nodes
             ),
         )
 
 
-def _bind_attrs(attrs: Attrs, sizes: Mapping[str, int]) -> Attrs:
+def _bind_attrs(attrs: Attrs, length: Callable[[Dim], Dim]) -> Attrs:
     return tuple(
-        (key, tuple(d.bind(sizes) if isinstance(d, Dim) else d for d in value))  # type: ignore[misc]
+        (key, tuple(length(d) if isinstance(d, Dim) else d for d in value))  # type: ignore[misc]
         if isinstance(value, tuple)
         else (key, value)
         for key, value in attrs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from rnndsl.compiler import op_derivatives as dv
 from rnndsl.compiler import op_meaning as mean
 from rnndsl.compiler import op_types as ty
-from rnndsl.compiler.ir import AttrValue, Type
+from rnndsl.compiler.ir import Attrs, AttrValue, Type
 from rnndsl.compiler.op_derivatives import Derivative
 from rnndsl.compiler.op_meaning import Meaning
 from rnndsl.compiler.op_types import TypeRule
@@ -298,3 +299,12 @@ _TABLE = (
 )
 
 OPS: Mapping[str, Op] = {op.name: op for op in _TABLE}
+
+
+@lru_cache(maxsize=1 << 14)
+def result_type(op: str, operands: tuple[Type, ...], attrs: Attrs) -> Type:
+    """The type of a node; OpTypeError when operands or attributes do not fit the op.
+
+    Passes build the same nodes again and again.
+    """
+    return OPS[op].type_rule(operands, dict(attrs))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rnndsl.compiler.ir import Graph, Leaf, Node
 from rnndsl.compiler.op_types import OpTypeError
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import result_type
 from rnndsl.diagnostics import Binding, RnndslError, did_you_mean
 from rnndsl.dims import Dim, DimError
 from rnndsl.errors_check import SizeDoesNotFit
@@ -19,14 +19,15 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, int], sources: tuple[Source, ..
     RnndslError when a dimension has no size, when a value would have an axis of ``H/3`` at
     H = 8, and when it would be a slice up to 8 at H = 5; the message shows the place in the file if ``sources`` hold it.
     """
-    missing = sorted(graph.dims - sizes.keys())
+    dims = graph.dims
+    missing = sorted(dims - sizes.keys())
     if missing:
-        given = sorted(sizes.keys() - graph.dims)
+        given = sorted(sizes.keys() - dims)
         close = did_you_mean(missing[0], given)
         message = f"dimension {missing[0]} of {graph.name} has no size"
         message += f", and it has no dimension {close}" if close else ""
         raise RnndslError(SizeDoesNotFit(None, message))
-    wrong = [f"{n} = {sizes[n]!r}" for n in sorted(graph.dims) if not _is_size(sizes[n])]
+    wrong = [f"{n} = {sizes[n]!r}" for n in sorted(dims) if not _is_size(sizes[n])]
     if wrong:
         raise RnndslError(SizeDoesNotFit(None, f"{wrong[0]} is not a positive whole number"))
     bound = graph.bind(sizes)
@@ -43,9 +44,9 @@ def _check_rule(
     graph: Graph, node: Node, sizes: Mapping[str, int], sources: tuple[Source, ...]
 ) -> None:
     """A slice up to 8 is right for every H until H is 5."""
-    operands = [graph.definition(v).type for v in node.operands]
+    operands = tuple([graph.definition(v).type for v in node.operands])
     try:
-        OPS[node.op].type_rule(operands, dict(node.attrs))
+        result_type(node.op, operands, node.attrs)
     except OpTypeError as error:
         bindings = tuple(Binding(name, str(size)) for name, size in sorted(sizes.items()))
         raise RnndslError(
