@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
-from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +86,8 @@ class Work:
 class StageWork:
     """The loop nests of a stage; of a ``scan`` they run anew for each time step.
 
-    Where examples are too few to be shared, threads share those loops of a scan that are
-    ``split``, for which they wait for each other ``waits`` times in each step.
+    Where rows are too few to be shared, threads share those loops that are ``split``, for which
+    they wait for each other ``waits`` times each time.
     """
 
     scan: bool
@@ -131,18 +130,18 @@ def predict(
     for stage in stages:
         rows, turns = (batch, steps) if stage.scan else (steps * batch, 1)
         works, waits = stage.loops, 1
-        if not stage.scan:
-            rows = -(-rows // threads)
-        elif has_rows(batch, threads):
-            rows = min(batch, LEAST_ROWS * -(-batch // (LEAST_ROWS * threads)))
+        if has_rows(rows, threads):
+            least = LEAST_ROWS if stage.scan else ROWS
+            rows = min(rows, least * -(-rows // (least * threads)))
         elif stage.waits:
-            waits = stage.waits * steps
+            waits = stage.waits * turns
             works = tuple(
                 _share(w, threads) if split else w
                 for w, split in zip(works, stage.split, strict=True)
             )
-        weights = sum(work.shared for work in works)
-        level = rates.bytes_per_second(weights if stage.scan else 0)
+        # Weights that are read once in a call are those of the call before it.
+        again = works if turns > 1 else [w for other in stages for w in other.loops]
+        level = rates.bytes_per_second(sum(work.shared for work in again))
         found = tuple(_estimate(w, rates, rate, level, rows, turns) for w in works)
         # Half of the streams are read here; all but a thread's own part another has written.
         handed = rows * turns * sum(w.streamed for w in works) / 2 * (1 - 1 / threads)
@@ -153,12 +152,12 @@ def predict(
     return Prediction(_CALL + start + sum(totals), tuple(totals), tuple(loops))
 
 
-def has_rows(batch: int, threads: int) -> bool:
-    """Whether each thread takes some of the examples in a scan."""
-    return -(-batch // ROWS) >= threads
+def has_rows(rows: int, threads: int) -> bool:
+    """Whether each thread takes some of the rows: the examples in a scan, elsewhere those of
+    all time steps."""
+    return -(-rows // ROWS) >= threads
 
 
-@lru_cache(maxsize=4096)
 def worthwhile(stages: tuple[StageWork, ...], steps: int, batch: int, most: int) -> int:
     """How many threads, up to ``most``, a call is worth."""
     counts = [n for n in (2**k for k in range(1, 12)) if n < most] + [most]

@@ -7,7 +7,7 @@ Both hold their states, take the step's inputs [B, *shape], contiguous, and retu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,12 @@ from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import parse_program
 from rnndsl.backends.torch.runner import Runner
 from rnndsl.backends.torch.with_tvm import DTYPES
+from rnndsl.backends.tvm.arranging import arrange
+from rnndsl.backends.tvm.groups import work_of
+from rnndsl.backends.tvm.making import table_choices
+from rnndsl.backends.tvm.signature import Signature
+from rnndsl.backends.tvm.worker import Worker
+from rnndsl.compiler.cost import worthwhile
 
 # Kernels that take packed weights compute in these.
 PACKED_DTYPES = frozenset((torch.float32, torch.float64))
@@ -57,12 +63,13 @@ class KernelStep:
         if like.device.type != "cpu":
             where = str(like.device)
             raise LayerInputError(catalogue.WrongDevice(None, "a stream for TVM", "cpu", where))
-        compiled = _kernel(runner.program.text, like.dtype)
-        signature = compiled.signature
-        batch = like.shape[1]
+        batch, text = like.shape[1], runner.program.text
+        parts = _worthwhile(text, batch, torch.get_num_threads())
+        make: Callable[..., tuple[Signature, Any]] = _shared_kernel if parts > 1 else _kernel
+        signature, function = make(text, like.dtype)
         # Kernels compute numbers of 16 bits as float32, and take packed weights as such.
+        self._function = function
         computed = torch.float64 if like.dtype == torch.float64 else torch.float32
-        self._function = compiled.function
         self._packed = [
             torch.from_numpy(w.pack(values[w.source].to(computed).numpy(), signature.dtype)).clone()
             for w in signature.weights
@@ -71,10 +78,18 @@ class KernelStep:
         self.states = [fresh(state) for state in start]
         (output,) = signature.outputs
         self._shape, self._dtype = (batch, *output.shape), like.dtype
-        work = like.new_empty(signature.workspace.elements(1, batch), dtype=computed)
+        work = like.new_empty(signature.workspace.elements(1, batch, parts), dtype=computed)
         self._work = work
         self._before = tuple([t.data_ptr() for t in (*self._packed, *self.states)])
         self._after = (work.data_ptr(), 1, batch, work.numel())
+        # Where several threads share a step: how many they are, what they are called with, and
+        # where in that the output stands.
+        self._parts = parts
+        self._table: Any = None
+        self._place = len(signature.inputs) + len(self._before)
+        if parts > 1:
+            numbers = [*[0] * len(signature.inputs), *self._before, 0, *self._after, parts]
+            self._table, self._last = function.table(numbers, parts), len(numbers) - 1
 
     def begin(self, states: Sequence[Tensor]) -> None:
         """Go on from these states, or from the declared ones if there are none."""
@@ -84,14 +99,39 @@ class KernelStep:
     def __call__(self, *inputs: Tensor) -> Tensor:
         y = torch.empty(self._shape, dtype=self._dtype)
         addresses = [x.data_ptr() for x in inputs]
-        self._function(*addresses, *self._before, y.data_ptr(), *self._after)
+        if self._table is None:
+            self._function(*addresses, *self._before, y.data_ptr(), *self._after)
+        else:
+            self._table[: len(addresses)] = addresses
+            self._table[self._place] = y.data_ptr()
+            parts = self._function.parts(self._parts, 1, self._shape[0])
+            self._table[self._last] = parts
+            self._function.run(self._table, parts)
         return y
 
 
 @lru_cache(maxsize=64)
-def _kernel(text: str, dtype: torch.dtype) -> Any:
+def _kernel(text: str, dtype: torch.dtype) -> tuple[Signature, Any]:
     """The kernel of a program that takes packed weights."""
     from rnndsl.backends.tvm.runtime import compile_direct
 
     plan = parse_program(text).step_plan()
-    return compile_direct(plan, DTYPES[dtype], packed_weights=True)
+    found = compile_direct(plan, DTYPES[dtype], packed_weights=True)
+    return found.signature, found.function
+
+
+@lru_cache(maxsize=64)
+def _shared_kernel(text: str, dtype: torch.dtype) -> tuple[Signature, Worker]:
+    """The same for several threads."""
+    from rnndsl.backends.tvm.runtime import compile_worker
+
+    return compile_worker(parse_program(text).step_plan(), DTYPES[dtype], packed_weights=True)
+
+
+@lru_cache(maxsize=64)
+def _worthwhile(text: str, batch: int, threads: int) -> int:
+    """How many threads a step is worth."""
+    if threads == 1 or not table_choices(True).shared:
+        return 1
+    plan = parse_program(text).step_plan()
+    return worthwhile(work_of(arrange(plan)), 1, batch, threads)

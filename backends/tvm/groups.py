@@ -48,11 +48,10 @@ def work_of(arranged: Arrangement) -> tuple[StageWork, ...]:
     for position, stage in enumerate(arranged.schedule.stages):
         steps = (*stage.steps, *stage.sums)
         loops = tuple(finder.work(step, position) for step in steps)
-        if has_columns(graph, stage):
-            split = tuple(is_split(graph, step) for step in steps)
-            found.append(StageWork(True, loops, split, waits_of(graph, stage)))
-        else:
-            found.append(StageWork(stage.kind is StageKind.SCAN, loops))
+        shares = has_columns(graph, stage)
+        split = tuple(is_split(graph, step) for step in steps if shares)
+        waits = waits_of(graph, stage) if shares else 0
+        found.append(StageWork(stage.kind is StageKind.SCAN, loops, split, waits))
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.packing import pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
 from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
-from rnndsl.backends.tvm.team import Team
+from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
 from rnndsl.backends.tvm.work import has_columns, is_split
@@ -158,13 +158,15 @@ class _Body:
         # What a stage computes is there for all parts before the next one.
         totals = (self._step(step, everything, team=values.team) for step in stage.sums)
         sums = [values.team.wait(), *totals]
-        team = values.columns if has_columns(self.graph, stage) else _ALONE
+        columns = values.columns[stage.kind] if has_columns(self.graph, stage) else Columns()
+        team = columns.team
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
                 values.rows,
                 size,
-                lambda first, n: self._rows_of(stage, Block(n, first, first)),
+                lambda first, n: self._rows_of(stage, Block(n, first, first), team=team),
                 values.options.machine.rows,
+                columns,
             )
             return tir.sequence([rows, *sums])
 
@@ -180,7 +182,7 @@ class _Body:
 
             return tir.loop(values.time.steps, at_time, "t")
 
-        rows = self._blocks(values.batch, size, examples, LEAST_ROWS, whole=team.is_shared)
+        rows = self._blocks(values.batch, size, examples, LEAST_ROWS, columns)
         return tir.sequence([rows, *sums])
 
     def _blocks(
@@ -189,16 +191,14 @@ class _Body:
         size: int,
         body: Callable[[Expr, Expr], Stmt | None],
         multiple: int,
-        whole: bool = False,
+        columns: Columns,
     ) -> Stmt | None:
         """``body(first, count)`` for blocks of up to ``size`` rows, in the order of time, a
-        ``multiple`` of them for each part; with ``whole`` every part takes all rows if there
-        are few."""
+        ``multiple`` of them for each part, or all where the parts share ``columns``."""
         start, stop, shared = self.values.team.share(rows, multiple)
-        if whole:
-            few = self.values.few > 0
-            start = tirx.Select(few, tir.index(0), start)
-            stop = tirx.Select(few, rows, stop)
+        if columns.team.is_shared:
+            start = tirx.Select(columns.few > 0, tir.index(0), start)
+            stop = tirx.Select(columns.few > 0, rows, stop)
         count = tirx.floordiv(stop - start + (size - 1), tir.index(size))
 
         def one(block: Expr) -> Stmt | None:

@@ -25,11 +25,12 @@ from rnndsl.backends.tvm.signature import (
     Workspace,
     computed_in,
 )
-from rnndsl.backends.tvm.team import Team
+from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.work import has_columns
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
+from rnndsl.compiler.plan import StageKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,14 @@ class Values:
         self._packed: dict[tuple[int, Packing], Buffer] = {}
         self._layout = layout
         rows = options.machine.rows
-        self.columns, self.few, self._home = Team(), tir.index(0), tir.index(0)
+        self.columns = dict.fromkeys(StageKind, Columns())
         if options.shared:
-            self.columns, self.few, self._home = self.team.for_few(self.batch, rows)
+            self.columns = {
+                StageKind.SCAN: self.team.for_few(self.batch, rows),
+                StageKind.PARALLEL: self.team.for_few(self.rows, rows),
+            }
+        for each in self.columns.values():  # the rows of a block of time are known in it only
+            self.declarations_of_block += each.team.declarations
         # Streams follow the memory of fixed size, which is known last.
         self._fixed = tir.length("fixed")
         self._fixed_size = layout.workspace.fixed
@@ -183,7 +189,6 @@ class Values:
             *arguments,
             *([] if self.options.passing is Passed.TABLE else [check]),
             *self.team.declarations,
-            *self.columns.declarations,
             tirx.Bind(self._fixed, tir.index(self._fixed_size)),
             *self._passing.declarations,
             *self.declarations,
@@ -239,9 +244,8 @@ class Values:
         self._memory: dict[Key, _Memory] = {}
         per_part = self._layout.workspace.per_part
         own = self._fixed + self.team.part * per_part
-        joint = self._fixed + self._home * per_part
-        inside = {
-            key
+        joint = {
+            key: self._fixed + self.columns[stage.kind].home * per_part
             for stage in self.schedule.stages
             if has_columns(self.graph, stage)
             for key in (*(v for step in stage.steps for v in step.values), *stage.swapped)
@@ -252,12 +256,12 @@ class Values:
             offset = tir.index(slot.offset)
             if slot.storage in (Storage.BLOCK, Storage.PART):
                 lead = (slot.rows,) if slot.storage is Storage.BLOCK else ()
-                offset = (joint if key in inside else own) + slot.offset
+                offset = joint.get(key, own) + slot.offset
             elif slot.storage is Storage.STREAM:
                 lead, offset = (self.rows,), self.rows * slot.offset + streams
             name = plain(display_name(self.graph, key))
             declarations = self.declarations
-            if slot.storage is Storage.STREAM:
+            if slot.storage in (Storage.STREAM, Storage.BLOCK):
                 declarations = self.declarations_of_block
             shape = (*lead, *slot.shape)
             buffer = self._view(self._workspace, name, shape, offset, declarations)

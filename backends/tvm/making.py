@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rnndsl.backends.tvm.ahead import Ahead
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.options import Options, Passed
@@ -27,6 +28,7 @@ from rnndsl.backends.tvm.toolchain import (
 from rnndsl.backends.tvm.worker import Worker, has_openmp, worker_of
 from rnndsl.compiler.plan import Plan
 from rnndsl.diagnostics import RnndslError
+from rnndsl.kept import collecting_later
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Choices:
 
 
 Made = tuple[Signature, Callable[..., Any]]
+_ahead: Ahead[Made] = Ahead()
 
 
 def table_choices(packed_weights: bool) -> Choices:
@@ -48,19 +51,35 @@ def table_choices(packed_weights: bool) -> Choices:
     return Choices(packed_weights, Passed.TABLE, has_openmp() and has_linker())
 
 
-def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
+def make_kernel(
+    plan: Plan, dtype: str, choices: Choices, target: str = "native", soon: Plan | None = None
+) -> Made:
     """The signature and the function of a plan over a bound graph.
 
     Kernels for this machine are looked up on disk, and kept there, unless the user said no or
-    there is no linker.  TVM's compiler is loaded only where there is something to compile.
+    there is no linker.  TVM's compiler is loaded only where there is something to compile; then
+    another thread begins with ``soon``, a plan that will be asked for next.
     """
     check_dtype(dtype, DTYPES if choices.passing is Passed.TENSORS else ITEM_BYTES)
-    folder = cache_folder() if target == "native" else None
+    if target != "native":
+        return _in_memory(plan, dtype, choices, target)
+    key = _key(plan, dtype, choices)
+    begun = _ahead.take(key)
+    return begun if begun is not None else _found_or_made(plan, dtype, choices, key, soon)
+
+
+def _key(plan: Plan, dtype: str, choices: Choices) -> str:
+    chosen = choices.packed_weights, choices.passing.value, choices.shared
+    return kernel_key(plan, dtype, chosen)
+
+
+def _found_or_made(
+    plan: Plan, dtype: str, choices: Choices, key: str, soon: Plan | None = None
+) -> Made:
+    """A kernel from disk, or a new one, for this machine."""
+    folder = cache_folder()
     store = None if folder is None else KernelStore(folder)
-    key = ""
     if store is not None:
-        chosen = choices.packed_weights, choices.passing.value, choices.shared
-        key = kernel_key(plan, dtype, chosen)
         entry = store.find(key)
         if entry is not None:
             try:
@@ -68,17 +87,19 @@ def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native"
                 return signature, _loaded(entry.library, signature, choices)
             except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
                 store.drop(key, str(error))
+    if soon is not None:
+        require_tvm()  # loaded by one thread, and missing in one place
+        following = _key(soon, dtype, choices)
+        _ahead.begin(following, partial(_found_or_made, soon, dtype, choices, following))
     if not has_linker() or (store is None and not choices.shared):
-        return _in_memory(plan, dtype, choices, target)
-    return _linked(plan, dtype, choices, target, store, key)
+        return _in_memory(plan, dtype, choices)
+    return _linked(plan, dtype, choices, store, key)
 
 
-def _linked(
-    plan: Plan, dtype: str, choices: Choices, target: str, store: KernelStore | None, key: str
-) -> Made:
+def _linked(plan: Plan, dtype: str, choices: Choices, store: KernelStore | None, key: str) -> Made:
     """A kernel in a library, which is kept if there is a store."""
     entry = choices.passing is not Passed.TABLE
-    signature, executable = _compiled(plan, dtype, choices, target, entry)
+    signature, executable = _compiled(plan, dtype, choices, "native", entry)
     try:
         write = partial(link_kernels, executable)
         about = {"signature": signature.to_json()}
@@ -91,7 +112,7 @@ def _linked(
             return signature, _loaded(library, signature, choices)
     except (RnndslError, OSError) as error:
         _log.warning("kernels stay in memory: %s", error)
-        return _in_memory(plan, dtype, choices, target)
+        return _in_memory(plan, dtype, choices)
 
 
 def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[..., Any]:
@@ -104,13 +125,13 @@ def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[.
     return found
 
 
-def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str) -> Made:
+def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
     alone = Choices(choices.packed_weights, choices.passing)
     signature, executable = _compiled(plan, dtype, alone, target, entry=True)
     function = executable[signature.symbol]
     if choices.passing is Passed.TABLE:
         # TVM's functions take the address of the table as a number.
-        return signature, Worker(lambda table: function(ctypes.addressof(table)), None)
+        return signature, Worker(lambda table: function(ctypes.addressof(table)))
     return signature, function
 
 
@@ -123,5 +144,7 @@ def _compiled(
 
     machine = machine_of(target)
     options = Options(machine, choices.packed_weights, choices.passing, choices.shared)
-    kernel = lower(plan, dtype, options=options)
-    return kernel.signature, compile_kernels([kernel if entry else kernel.without_entry()], target)
+    with collecting_later():
+        kernel = lower(plan, dtype, options=options)
+        made = kernel if entry else kernel.without_entry()
+        return kernel.signature, compile_kernels([made], target)

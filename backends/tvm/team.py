@@ -42,10 +42,9 @@ class Team:
         part, numbered = _asked("part", wanted > 1, _NUMBER, 0)
         return cls(True, part, parts, table, numbers, (wanted,), (counted, numbered))
 
-    def for_few(self, rows: Expr, multiple: int) -> tuple[Team, Expr, Expr]:
-        """The team that shares each step of a scan with too few rows to share these: each part
-        is alone in it where there are enough.  Then whether it is so, and the part in whose
-        memory this part works, both with their declarations."""
+    def for_few(self, rows: Expr, multiple: int) -> Columns:
+        """The team that shares loops of a stage with too few rows to share these: each part is
+        alone in it where there are enough."""
         few = tirx.truncdiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
         zero, one = tir.index(0), tir.index(1)
         flag, flagged = tir.bind("few", tirx.Cast(tir.INDEX, few), tir.INDEX)
@@ -53,8 +52,7 @@ class Team:
         parts, counted = tir.bind("columns", tirx.Select(flag > 0, self.parts, one), tir.INDEX)
         home, homed = tir.bind("home", tirx.Select(flag > 0, zero, self.part), tir.INDEX)
         declared = flagged, numbered, counted, homed
-        found = Team(True, part, parts, self.table, self.numbers, (), declared)
-        return found, flag, home
+        return Columns(Team(True, part, parts, self.table, self.numbers, (), declared), flag, home)
 
     def wait(self) -> Stmt | None:
         """All parts wait here until the last has come."""
@@ -89,6 +87,16 @@ class Team:
         start, begun = tir.bind("start", bound(self.part), tir.INDEX)
         stop, ended = tir.bind("stop", bound(self.part + 1), tir.INDEX)
         return start, stop, [begun, ended]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The team of a stage with few rows; ``few`` is 0 where there are enough, and ``home`` the
+    part in whose memory this part works."""
+
+    team: Team = field(default_factory=Team)
+    few: Expr = field(default_factory=lambda: tir.index(0))
+    home: Expr = field(default_factory=lambda: tir.index(0))
 
 
 def _asked(name: str, several: Expr, function: str, alone: int) -> tuple[Expr, Stmt]:

@@ -1,4 +1,4 @@
-"""Which loops of a scan threads share where there are too few examples for that."""
+"""Which loops threads share where there are too few rows for that."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from math import prod
 from rnndsl.backends.tvm.schedule import StageSteps, Step, StepKind
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node
 from rnndsl.compiler.op_types import parse_spec
-from rnndsl.compiler.plan import StageKind
 
 # Elements of a weight that are worth waiting twice for other threads: those of them that one of
 # two threads need not read take about as long as that to come from a core's second cache.
@@ -15,15 +14,13 @@ _LEAST_WEIGHT = 24_000
 
 
 def has_columns(graph: Graph, stage: StageSteps) -> bool:
-    """Whether threads that have too few rows share the products of each step of a scan."""
-    if stage.kind is not StageKind.SCAN:
-        return False
+    """Whether threads that have too few rows share the products of a stage."""
     weights = [_weight(graph, step) for step in stage.steps if is_split(graph, step)]
     return sum(weights) > _LEAST_WEIGHT * max(1, len(weights))
 
 
 def waits_of(graph: Graph, stage: StageSteps) -> int:
-    """How often threads that share the products of a scan wait for each other in one step."""
+    """How often threads that share the products of a stage wait for each other in one step."""
     waits, alone = 1, False
     for step in stage.steps:
         if is_split(graph, step):

@@ -10,15 +10,19 @@ import ctypes
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from rnndsl.backends.tvm.crowding import Crowding
 from rnndsl.backends.tvm.lower_names import WORKER
 from rnndsl.backends.tvm.signature import Signature
-from rnndsl.compiler.cost import StageWork, worthwhile
+from rnndsl.compiler.cost import TYPICAL, StageWork, predict, worthwhile
 
 _NEEDED = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 # Numbers of 8 bytes in which a part counts: two cache lines, which are fetched in pairs.
 COUNTS = 16
+# Lengths of calls whose number of threads is remembered.
+_MOST_KNOWN = 4096
 
 
 class Worker:
@@ -29,30 +33,60 @@ class Worker:
     """
 
     def __init__(
-        self, function: Callable[[Any], Any], start: Any | None, stages: tuple[StageWork, ...] = ()
+        self,
+        function: Callable[[Any], Any],
+        start: Any | None = None,
+        stages: tuple[StageWork, ...] = (),
+        adapts: bool = False,
     ) -> None:
         self._function, self._start, self._stages = function, start, stages
+        # Sums depend on how many threads add them up, and should not depend on other programs.
+        self._crowding = Crowding() if adapts else None
+        self._known: dict[tuple[int, int, int], tuple[int, float]] = {}
+        self._expected = 0.0
 
     def __call__(self, numbers: Sequence[int], parts: int) -> None:
+        self.run(self.table(numbers, parts), parts)
+
+    def table(self, numbers: Sequence[int], parts: int) -> Any:
+        """What :meth:`run` takes, once or again and again by one thread, numbers changed."""
         count = len(numbers)
-        if parts > 1 and self._start is not None:
+        if parts > 1:
             # The parts count in what follows, from 0 on, how often they waited for each other.
-            table = (ctypes.c_int64 * (count + (parts + 1) * COUNTS))(*numbers)
-            self._start(self._function, table, parts, 0)
-        else:
-            self._function((ctypes.c_int64 * count)(*numbers))
+            count += (parts + 1) * COUNTS
+        return (ctypes.c_int64 * count)(*numbers)
+
+    def run(self, table: Any, parts: int) -> None:
+        """Run the kernel on a table made for that many parts or more."""
+        if parts == 1 or self._start is None:
+            self._function(table)
+            return
+        begun = perf_counter()
+        self._start(self._function, table, parts, 0)
+        if self._crowding is not None:
+            self._crowding.learn(begun, self._expected)
 
     def parts(self, threads: int, steps: int, batch: int) -> int:
         """How many of ``threads`` are worth starting for T and B."""
         if threads == 1 or self._start is None:
             return 1
-        return worthwhile(self._stages, steps, batch, threads)
+        key = threads, steps, batch
+        if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = worthwhile(self._stages, steps, batch, threads)
+            seconds = predict(self._stages, TYPICAL, steps, batch, found).seconds
+            self._known[key] = found, seconds
+        found, self._expected = self._known[key]
+        crowded = found > 1 and self._crowding is not None and self._crowding.is_felt()
+        return 1 if crowded else found
 
 
 def worker_of(library: Path, signature: Signature, shared: bool) -> Worker:
     """The worker of a library; ``shared`` if it is for several threads."""
     function = getattr(ctypes.CDLL(str(library)), signature.symbol + WORKER)
-    return Worker(function, _openmp().GOMP_parallel if shared else None, signature.stages)
+    start = _openmp().GOMP_parallel if shared else None
+    return Worker(function, start, signature.stages, adapts=not signature.totals)
 
 
 @cache

@@ -14,7 +14,8 @@ from torch import Tensor
 pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
-from rnndsl.backends.tvm import worker
+from rnndsl.backends.torch import stepping
+from rnndsl.backends.tvm import crowding, worker
 from rnndsl.compiler.cost import StageWork, Work, worthwhile
 
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
@@ -158,3 +159,46 @@ def test_a_scan_of_few_examples_is_shared_if_its_weights_are_large() -> None:
     # Threads that cannot share a step do nothing.
     alone = tuple(replace(stage, split=(), waits=0) for stage in scan(2**20))
     assert [worthwhile(alone, 100, batch, 2) for batch in (1, 32)] == [1, 2]
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "layernorm_lstm"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_threads_share_the_products_of_a_single_step(
+    cell: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stepping, "worthwhile", lambda stages, steps, batch, most: most)
+    stepping._worthwhile.cache_clear()
+    layer, x = problem(cell, torch.float32, batch, hidden=203)
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        stream = layer.stream(batch)
+        outputs = torch.stack([stream(step) for step in x])
+        state = stream.state
+        found.append([outputs, *([state] if isinstance(state, Tensor) else state)])
+    stepping._worthwhile.cache_clear()
+    for other in found[1:]:
+        for one, expected in zip(other, found[0], strict=True):
+            assert torch.equal(one, expected)
+
+
+def test_a_crowded_machine_leaves_calls_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    for module in (crowding, worker):
+        monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+    slow = [0.0]
+
+    def start(function: object, table: object, parts: int, flags: int) -> None:
+        now[0] += slow[0]
+
+    found = worker.Worker(lambda table: None, start, (StageWork(False, ()),), adapts=True)
+    steady = worker.Worker(lambda table: None, start, (StageWork(False, ()),))
+    for each in (found, steady):
+        each([1, 2], each.parts(2, 1, 1))
+        assert each.parts(2, 1, 1) == 2
+    slow[0] = 0.02
+    for each in (found, steady):
+        each([1, 2], each.parts(2, 1, 1))
+    assert (found.parts(2, 1, 1), steady.parts(2, 1, 1)) == (1, 2)
+    now[0] += 1.0
+    assert found.parts(2, 1, 1) == 2
