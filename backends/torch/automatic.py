@@ -25,8 +25,11 @@ _MISSING = (
 _log = logging.getLogger("rnndsl")
 
 
-def compile_plan(plan: Plan) -> Callable[..., Any]:
-    """A function like the generated one (see emit.py); each backend's is made on first use."""
+def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
+    """A function like the generated one (see emit.py); each backend's is made on first use.
+
+    ``soon`` is a plan that is run after this one.
+    """
     from rnndsl.backends.torch.backends import compile_plan as compile_with
 
     made: dict[str, Callable[..., Any]] = {}
@@ -34,7 +37,7 @@ def compile_plan(plan: Plan) -> Callable[..., Any]:
     def run(xs: tuple[Tensor, ...], *rest: Any) -> Any:
         name = backend_for(xs[0])
         if name not in made:
-            made[name] = compile_with(plan, name)
+            made[name] = compile_with(plan, name, soon)
         return made[name](xs, *rest)
 
     return run

@@ -24,11 +24,14 @@ PLAN_COMPILERS = {
 }
 
 
-def compile_plan(plan: Plan, backend: str) -> Callable[..., Any]:
-    """The function that runs a step plan; KeyError if there is no such backend."""
+def compile_plan(plan: Plan, backend: str, soon: Plan | None = None) -> Callable[..., Any]:
+    """The function that runs a step plan; KeyError if there is no such backend.
+
+    ``soon`` is a plan that is run after this one: what takes long may be begun for it.
+    """
     module, _, name = PLAN_COMPILERS[backend].partition(":")
-    compiler: Callable[[Plan], Callable[..., Any]] = getattr(import_module(module), name)
-    return compiler(plan)
+    compiler: Callable[..., Callable[..., Any]] = getattr(import_module(module), name)
+    return compiler(plan, soon)
 
 
 def makes_fresh_memory(backend: str, like: Tensor) -> bool:
@@ -36,8 +39,8 @@ def makes_fresh_memory(backend: str, like: Tensor) -> bool:
     return resolve(backend, like) == "tvm"
 
 
-def compile_with_torch(plan: Plan) -> Callable[..., Any]:
-    """Generate PyTorch code for a step plan and load it."""
+def compile_with_torch(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
+    """Generate PyTorch code for a step plan and load it; that is too quick to be begun early."""
     return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
 
 

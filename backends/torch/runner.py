@@ -86,8 +86,8 @@ class Runner:
         wanted = self.wanted(needs)
         if wanted not in self._trainers:
             found = self.derivative(needs)
-            plans = found.forward_plan, found.backward_plan
-            forward, backward = (compile_plan(plan, self.backend) for plan in plans)
+            forward = compile_plan(found.forward_plan, self.backend, soon=found.backward_plan)
+            backward = compile_plan(found.backward_plan, self.backend)
             shared = compile_shared(found.shared)
             self._trainers[wanted] = Trainer(found, forward, backward, shared)
         return self._trainers[wanted]

@@ -32,18 +32,18 @@ DTYPES = {
 _compiling = Lock()
 
 
-def compile_plan(plan: Plan) -> Callable[..., tuple[Tensors, ...]]:
+def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Tensors, ...]]:
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
     of one value are one tensor.  Plans with sums take the sequence in blocks of ``block`` steps
-    (0: all at once), and add to ``sums`` where these are given.
+    (0: all at once), and add to ``sums`` where these are given.  ``soon`` is a plan that is run
+    after this one, whose kernel may be made meanwhile.
     """
     from rnndsl.backends.tvm.runtime import compile_worker
 
-    outputs, places = _distinct_outputs(plan)
-    others = [r for r in plan.graph.results if r.role is not ResultRole.OUTPUT]
-    slim = replace(plan, graph=replace(plan.graph, results=(*outputs, *others)))
+    slim, places = _with_distinct_outputs(plan)
+    then = None if soon is None else _with_distinct_outputs(soon)[0]
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.PARAM)]
 
@@ -63,7 +63,7 @@ def compile_plan(plan: Plan) -> Callable[..., tuple[Tensors, ...]]:
         if like.dtype not in kernels:
             with _compiling:  # threads that call a layer for the first time wait for one of them
                 if like.dtype not in kernels:
-                    made = compile_worker(slim, DTYPES[like.dtype])
+                    made = compile_worker(slim, DTYPES[like.dtype], soon=then)
                     kernels[like.dtype] = _caller(*made, params)
         found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
         return tuple([found[place] for place in places]), finals, totals
@@ -71,14 +71,16 @@ def compile_plan(plan: Plan) -> Callable[..., tuple[Tensors, ...]]:
     return run
 
 
-def _distinct_outputs(plan: Plan) -> tuple[list[Result], list[int]]:
-    """One output for each value, and which of these each output of the plan is."""
+def _with_distinct_outputs(plan: Plan) -> tuple[Plan, list[int]]:
+    """The plan with one output for each value, and which of these each of its outputs is."""
     kept: dict[int, Result] = {}
     results = plan.graph.results_of(ResultRole.OUTPUT)
     for result in results:
         kept.setdefault(result.value, result)
     order = {value: place for place, value in enumerate(kept)}
-    return list(kept.values()), [order[result.value] for result in results]
+    others = [r for r in plan.graph.results if r.role is not ResultRole.OUTPUT]
+    slim = replace(plan.graph, results=(*kept.values(), *others))
+    return replace(plan, graph=slim), [order[result.value] for result in results]
 
 
 def _caller(

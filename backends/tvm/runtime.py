@@ -56,10 +56,13 @@ def compile_direct(
 
 
 def compile_worker(
-    plan: Plan, dtype: str = "float32", packed_weights: bool = False
+    plan: Plan, dtype: str = "float32", packed_weights: bool = False, soon: Plan | None = None
 ) -> tuple[Signature, Worker]:
-    """A kernel that several threads may run together; weights as in :func:`compile_direct`."""
-    signature, worker = make_kernel(plan, dtype, table_choices(packed_weights))
+    """A kernel that several threads may run together; weights as in :func:`compile_direct`.
+
+    ``soon`` is a plan that will be asked for next in the same way.
+    """
+    signature, worker = make_kernel(plan, dtype, table_choices(packed_weights), soon=soon)
     assert isinstance(worker, Worker)
     return signature, worker
 

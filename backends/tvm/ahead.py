@@ -1,0 +1,53 @@
+"""Kernels made on another thread, before they are asked for.
+
+Most of the time of making a kernel is LLVM's, which runs beside other Python threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Lock, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Ahead(Generic[T]):
+    """What is being made, by key."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Future[T]] = {}
+        self._lock = Lock()
+
+    def begin(self, key: str, make: Callable[[], T]) -> None:
+        """Start to make it, if there is a processor for that and nobody has."""
+        if _processors() < 2:
+            return
+        with self._lock:
+            if key in self._made:
+                return
+            made = self._made[key] = Future()
+
+        def run() -> None:
+            try:
+                made.set_result(make())
+            except BaseException as error:  # noqa: BLE001  # for those who ask for it
+                made.set_exception(error)
+
+        # A process that ends waits for it: LLVM cannot be left while it works.
+        Thread(target=run, name="rnndsl kernel").start()
+
+    def take(self, key: str) -> T | None:
+        """What was begun, once it is made; None if nothing was."""
+        with self._lock:
+            found = self._made.pop(key, None)
+        return None if found is None else found.result()
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,53 @@
+"""Kernels are made on another thread before they are asked for, once, with their mistakes."""
+
+from __future__ import annotations
+
+from threading import Event, current_thread, main_thread
+
+import pytest
+
+from rnndsl.backends.tvm import ahead
+from rnndsl.backends.tvm.ahead import Ahead
+
+
+@pytest.fixture(autouse=True)
+def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_processors", lambda: 2)
+
+
+def test_what_was_begun_is_taken_once() -> None:
+    made: Ahead[object] = Ahead()
+    made.begin("a", current_thread)
+    assert made.take("b") is None
+    assert made.take("a") not in (None, main_thread())
+    assert made.take("a") is None
+
+
+def test_nothing_is_begun_twice() -> None:
+    made: Ahead[int] = Ahead()
+    wait, count = Event(), []
+
+    def make() -> int:
+        wait.wait()
+        count.append(1)
+        return len(count)
+
+    made.begin("a", make)
+    made.begin("a", make)
+    wait.set()
+    assert made.take("a") == 1
+    assert count == [1]
+
+
+def test_who_asks_gets_the_error() -> None:
+    made: Ahead[int] = Ahead()
+    made.begin("a", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        made.take("a")
+
+
+def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_processors", lambda: 1)
+    made: Ahead[int] = Ahead()
+    made.begin("a", lambda: 1)
+    assert made.take("a") is None
