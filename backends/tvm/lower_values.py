@@ -254,9 +254,10 @@ class Values:
         for key, slot in self._layout.slots.items():
             lead: tuple[Extent, ...] = ()
             offset = tir.index(slot.offset)
-            if slot.storage in (Storage.BLOCK, Storage.PART):
-                lead = (slot.rows,) if slot.storage is Storage.BLOCK else ()
-                offset = joint.get(key, own) + slot.offset
+            if slot.storage is Storage.BLOCK:
+                lead, offset = (slot.rows,), joint.get(key, own) + slot.offset
+            elif slot.storage is Storage.PART:
+                offset = own + slot.offset
             elif slot.storage is Storage.STREAM:
                 lead, offset = (self.rows,), self.rows * slot.offset + streams
             name = plain(display_name(self.graph, key))
