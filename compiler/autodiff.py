@@ -68,6 +68,13 @@ def save_cheapest(forward: Graph, read: frozenset[int]) -> frozenset[int]:
     return cheapest_saved(forward, read, TIME)
 
 
+def save_least(forward: Graph, read: frozenset[int]) -> frozenset[int]:
+    """Keep as little as can be without running the loop over time again."""
+    from rnndsl.compiler.saving import MEMORY, cheapest_saved
+
+    return cheapest_saved(forward, read, MEMORY)
+
+
 def differentiate(
     step: Graph, save: SavePolicy = save_cheapest, wrt: Collection[str] | None = None
 ) -> Differentiated:

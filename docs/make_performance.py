@@ -20,10 +20,11 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import performance_singles as singles
 import performance_tables as tables
 from performance_text import (
     COMPILE,
@@ -36,6 +37,7 @@ from performance_text import (
     RUNS,
     TARGETS,
     TOKENS,
+    TORCH_COMPILE,
     YOURS,
 )
 
@@ -66,6 +68,12 @@ GROUPS = {
 }
 COMMON = "--threads 2 --resume --steady 10"
 SCRIPTS = ("measure_compile", "measure_lengths")
+# Records of scripts, and what makes targets of them.
+SINGLES: Mapping[str, Callable[[Any], Iterable[singles.Single]]] = {
+    "compile_times": singles.of_compile_times,
+    "lengths": singles.of_lengths,
+    "memory": singles.of_peaks,
+}
 
 
 def measure(groups: Iterable[str], since: str, within: float) -> bool:
@@ -134,10 +142,8 @@ def page() -> str:
     cases = [case for report in found.values() for case in report.cases]
     verdicts = tables.verdicts(cases, rates)
     compiled, long = record("compile_times"), record("lengths")
-    others = [
-        *(tables.of_compile_times(compiled) if compiled else ()),
-        *(tables.of_lengths(long) if long else ()),
-    ]
+    others = [one for name, find in SINGLES.items() if (r := record(name)) for one in find(r)]
+    others += singles.of_recurrences((DOCS / "recurrences.md").read_text(encoding="utf-8"))
     met = sum(v.met_outright for v in verdicts) + sum(found.met for found in others)
     near = sum(v.met and not v.met_outright for v in verdicts)
     parts = [
@@ -147,6 +153,7 @@ def page() -> str:
         ROOFLINE,
         *_tables(found, rates),
         *_compile_times(compiled),
+        *_torch_compile(record("torch_compile")),
         *_lengths(long),
         MISSING,
         tables.left_out(found),
@@ -194,6 +201,19 @@ def _compile_times(found: Any) -> Iterable[str]:
             for cell, entry in sorted(found.items())
         ),
     )
+
+
+def _torch_compile(found: Any) -> Iterable[str]:
+    if found is None:
+        return
+    yield TORCH_COMPILE
+    peers = ("compile_cell", "compile")
+    body = ([cell, *(_seconds(by.get(peer, "")) for peer in peers)] for cell, by in found.items())
+    yield tables.rows(["cell", *peers], body)
+
+
+def _seconds(found: float | str) -> str:
+    return found if isinstance(found, str) else seconds_text(found)
 
 
 def _lengths(found: Any) -> Iterable[str]:

@@ -1,14 +1,18 @@
 """Measures what docs/memory.md shows: bytes and time of one layer under several budgets.
 
-Run from the repository: ``python docs/measure_memory.py [cell [backend]]``.
+Run from the repository: ``python docs/measure_memory.py [cell [backend]]``, or with ``peaks`` for
+docs/performance/memory.json: planned peaks beside measured ones.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
+import weakref
+from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -16,10 +20,14 @@ from torch.profiler import ProfilerActivity, profile
 
 import rnndsl
 from rnndsl.backends.torch import LayerInputError
+from rnndsl.backends.torch.blocks import BlockRun
 
 STEPS, BATCH, SIZE, REPEATS = 1000, 32, 128, 5
 BUDGETS = (None, "1GiB", "48MiB", "24MiB", "12MiB", "6MiB", "3.3MiB", "3.15MiB")
 MIB = 1 << 20
+FILE = Path(__file__).parent / "performance" / "memory.json"
+PEAK_CELLS = ("lstm", "gru", "rhn", "mlstm")
+SHARES = (0.5, 0.25, 0.1, 0.05)  # of what is saved without a budget
 
 
 def saved_bytes(layer: Any, x: Tensor) -> int:
@@ -58,7 +66,66 @@ def allocator_peak(layer: Any, x: Tensor, cotangent: Tensor) -> int:
     return peak
 
 
+class Meter:
+    """Counts the bytes of saved values and of states that are alive after each run of a block."""
+
+    def __init__(self) -> None:
+        self.alive = self.peak = 0
+        self.run_block: Any = BlockRun._run_block
+
+    def __enter__(self) -> Self:
+        def watched(run: BlockRun, block: int, states: Any) -> Any:
+            visible, finals, saved = self.run_block(run, block, states)
+            for tensor in (*run._unheld(finals), *saved):
+                size = tensor.untyped_storage().nbytes()
+                self.alive += size
+                weakref.finalize(tensor, self.drop, size)
+            self.peak = max(self.peak, self.alive)
+            return visible, finals, saved
+
+        BlockRun._run_block = watched  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        BlockRun._run_block = self.run_block  # type: ignore[method-assign]
+
+    def drop(self, size: int) -> None:
+        self.alive -= size
+
+
+def measured_peak(layer: Any, x: Tensor) -> int:
+    """The most bytes of what plans count that were alive at one time of a step.
+
+    In the forward pass the block that runs is not counted: what it saves is not held yet.
+    """
+    with Meter() as meter:
+        y, _ = layer(x)
+        meter.peak = meter.alive
+        y.sum().backward()
+    layer.zero_grad()
+    return meter.peak
+
+
+def peaks() -> None:
+    """Planned and measured peaks of several cells and budgets, into FILE."""
+    found = []
+    x = torch.randn(STEPS, BATCH, 64)
+    for cell in PEAK_CELLS:
+        whole = rnndsl.layer(cell, 64, 64).memory_plan(STEPS, BATCH).peak
+        for share in SHARES:
+            layer = rnndsl.layer(cell, 64, 64, memory_budget=int(share * whole))
+            planned = layer.memory_plan(STEPS, BATCH)
+            row = {"cell": cell, "T": STEPS, "B": BATCH, "H": 64, "budget": int(share * whole)}
+            row |= {"planned": planned.peak, "measured": measured_peak(layer, x)}
+            found.append({**row, "kind": planned.kind})
+            print(found[-1], flush=True)
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
+    if sys.argv[1:] == ["peaks"]:
+        peaks()
+        return
     cell, backend = (*sys.argv[1:], *("lstm", "torch")[len(sys.argv) - 1 :])[:2]
     torch.set_num_threads(1)
     x = torch.randn(STEPS, BATCH, SIZE, requires_grad=True)

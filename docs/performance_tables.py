@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+
+from performance_singles import Single
 
 from rnndsl.bench.machine import Rates
 from rnndsl.bench.report import Case, Entry, Report
@@ -12,7 +12,6 @@ from rnndsl.bench.table import seconds_text
 from rnndsl.bench.targets import GOALS, Verdict, geometric_mean, judge
 
 OURS = "auto"
-COLD, WARM = 1.5, 0.05  # seconds to compile a cell
 PEERS = ("nn", "eager", "compile", "compile_cell", "jax", "ort", "ort_scan")
 MODES = {"infer": "Inference", "train": "Training step", "stream": "Streaming"}
 
@@ -90,17 +89,6 @@ def verdicts(cases: Sequence[Case], rates: Rates) -> list[Verdict]:
     return [verdict for verdict in found if verdict is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class Single:
-    """A target of one number."""
-
-    what: str
-    against: str
-    wanted: str
-    found: str
-    met: bool
-
-
 def targets(found: Sequence[Verdict], others: Sequence[Single]) -> str:
     """The table of goals, with what is furthest from them."""
     header = ["what", "against", "wanted", "lowest", "geometric mean", "cases met", ""]
@@ -108,61 +96,6 @@ def targets(found: Sequence[Verdict], others: Sequence[Single]) -> str:
         [one.what, one.against, one.wanted, one.found, "", "", _met(one.met)] for one in others
     )
     return rows(header, [*map(_verdict, found), *singles])
-
-
-def of_compile_times(found: Mapping[str, Mapping[str, float]]) -> list[Single]:
-    """The targets of compile times, as docs/measure_compile.py records them."""
-    singles = []
-    for key, what, most in (("cold", "cold", COLD), ("warm", "kernels on disk", WARM)):
-        slowest = max(found, key=lambda cell: found[cell][key])
-        within = sum(entry[key] <= most for entry in found.values())
-        worst = f"{seconds_text(found[slowest][key])} ({slowest}); {within} of {len(found)} cells"
-        singles.append(
-            Single(
-                f"compile time, forward and backward, {what}",
-                "",
-                f"≤ {seconds_text(most)}",
-                worst,
-                within == len(found),
-            )
-        )
-    return singles
-
-
-def of_lengths(found: Mapping[str, Any]) -> list[Single]:
-    """The targets of memory and length, as docs/measure_lengths.py records them."""
-    runs = {(row["kind"], row["T"]): row for row in found["curves"]}
-    slower = {
-        steps: row["seconds"] / runs["ours", steps]["seconds"]
-        for (kind, steps), row in runs.items()
-        if kind == "ours, budget" and steps >= 1000
-    }
-    worst = max(slower, key=lambda steps: slower[steps])
-    longest = {row["kind"]: row["T"] for row in found["longest"]}
-    ratio = longest["ours, budget"] / longest["nn"]
-    tokens = [row["T"] / longest["nn"] for row in found.get("tokens", ())[1:]]
-    return [
-        Single(
-            "time with a memory budget of a tenth, T ≥ 1000",
-            "without",
-            "≤ 1.35",
-            f"{slower[worst]:.2f} (T = {worst})",
-            slower[worst] <= 1.35,
-        ),
-        Single(
-            "longest LSTM sequence trained in 4 GB",
-            "nn",
-            "≥ 4",
-            f"{ratio:.2f}",
-            ratio >= 4,
-        ),
-        *(
-            Single(
-                "the same with tokens in and the loss in blocks", "nn", "≥ 10", f"{r:.2f}", r >= 10
-            )
-            for r in tokens
-        ),
-    ]
 
 
 def _met(met: bool, outright: bool = True) -> str:

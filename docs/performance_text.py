@@ -59,6 +59,11 @@ B = 20, D = H = 200), less the time of a later step, without imports, each in a 
 on one thread: with an empty cache on disk, likewise at T = 100, and with the kernels on disk.
 """
 
+TORCH_COMPILE = """\
+Beside it `torch.compile` of one step, and of the loop over all 35 steps: processor time of the first
+training step beyond a later one, with nothing compiled before (`docs/measure_torch_compile.py`).
+"""
+
 LENGTHS = """\
 ## Memory against length
 
@@ -102,7 +107,9 @@ from there, since `--resume` skips what the file has.  `--steady 10` measures ag
 spread above 10%, and keeps the steadier result.  A peer that is not ready within `--limit` seconds
 is left out (`torch.compile` of a long loop takes minutes), as is one that is not installed; both
 are named.  A cell that computes something else than its peers is an error, and is not timed.
-`python docs/make_performance.py --measure` measures and writes this page.
+`--within 100` begins no case after 100 seconds, and `--since 2026-11-21T14:15` measures again what is
+older.  `--form` and `--passes` measure ours in another form of linear recurrences, or compiled with
+other passes.  `python docs/make_performance.py --measure` measures and writes this page.
 """
 
 RUNS = """\

@@ -16,6 +16,7 @@ from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
 from rnndsl.backends.torch.memory import budget_bytes
 from rnndsl.backends.torch.module import Layer, Options
+from rnndsl.backends.torch.program import RECOMPUTE
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
@@ -38,6 +39,7 @@ def layer(
     memory_budget: int | str | None = None,
     form: str = "auto",
     passes: str = "default",
+    recompute: str = "cheap",
     check_finite: bool = False,
     **sizes: float,
 ) -> Layer:
@@ -61,6 +63,8 @@ def layer(
             pass again.  By default it holds all and repeats nothing.
         form: how linear recurrences go through time: ``"steps"``, ``"chunked"`` or
             ``"convolution"`` (docs/recurrences.md); ``"auto"`` takes the cheapest for each.
+        recompute: what the backward pass computes again instead of being given it: what is
+            ``"cheap"``, or ``"most"``, which saves little and repeats products (docs/memory.md).
         passes: of the compiler, on the cell's graph before differentiation: a pipeline's name, or
             names with commas between (``rnndsl list passes``); ``"none"`` runs none.
         check_finite: after each call look for NaN and infinities, and raise NonFiniteError
@@ -92,13 +96,15 @@ def layer(
     budget = budget_bytes(memory_budget)
     check_form(lowered, found, form)
     _check_passes(passes)
+    if recompute not in RECOMPUTE:
+        raise _bad("recompute", " or ".join(map(repr, RECOMPUTE)), recompute)
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
         bind_sizes(lowered.graph, dims, found.sources())  # an error where a size does not fit
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
-                lowered, dims, bool(suffix), engine, kind, device, budget, form, passes
+                lowered, dims, bool(suffix), engine, kind, device, budget, form, passes, recompute
             )
         if index == 0:
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import torch
 
-from rnndsl.backends.torch.program import DEFAULT, SequenceProgram, make_program
+from rnndsl.backends.torch.program import CHEAP, DEFAULT, SequenceProgram, make_program
 from rnndsl.backends.torch.programs import register
 from rnndsl.backends.torch.variants import with_lengths, with_resets, with_taps
 from rnndsl.compiler.forms.choose import AUTO
@@ -31,10 +31,11 @@ def variant(
     lengths: bool,
     form: str = AUTO,
     passes: str = DEFAULT,
+    recompute: str = CHEAP,
 ) -> SequenceProgram:
     """The program of a layer's graph with these extras."""
     graph = extended(with_taps(base_graph(text), taps), resets, lengths)
-    return make_program(graph, reverse, backend, passes, budget, form)
+    return make_program(graph, reverse, backend, passes, budget, form, recompute)
 
 
 def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
@@ -54,8 +55,11 @@ def _call(
     lengths: bool,
     form: str,
     passes: str,
+    recompute: str,
 ) -> tuple[str, str, tuple[str, ...]]:
-    program = variant(text, reverse, backend, budget, taps, resets, lengths, form, passes)
+    program = variant(
+        text, reverse, backend, budget, taps, resets, lengths, form, passes, recompute
+    )
     return register(program), program.text, tuple(program.params)
 
 
@@ -72,6 +76,7 @@ def program_call(
     portable: bool,
     form: str = AUTO,
     passes: str = DEFAULT,
+    recompute: str = CHEAP,
 ) -> tuple[str, tuple[str, ...]]:
     """What names the program to the operator, and the names of the parameters it takes.
 
@@ -79,6 +84,6 @@ def program_call(
     is shorter, and valid here only.
     """
     handle, whole, params = _call(
-        text, reverse, backend, budget, taps, resets, lengths, form, passes
+        text, reverse, backend, budget, taps, resets, lengths, form, passes, recompute
     )
     return (whole if portable else handle), params

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
-from rnndsl.compiler.autodiff import differentiate, differentiate_shared
+from rnndsl.backends.torch.program import CHEAP, SequenceProgram, kept_with_kernels
+from rnndsl.compiler.autodiff import (
+    differentiate,
+    differentiate_shared,
+    save_cheapest,
+    save_least,
+)
 from rnndsl.compiler.forms.choose import STEPS, with_forms
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
@@ -80,7 +85,8 @@ def differentiate_program(program: SequenceProgram, wanted: frozenset[str]) -> P
 
 def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> ProgramDerivative:
     needed = wanted | _derived_from(program, wanted)
-    found = differentiate(program.step, wrt=needed)
+    save = save_cheapest if program.recompute == CHEAP else save_least
+    found = differentiate(program.step, save, needed)
     forward = run_pipeline(found.forward, PIPELINES["final"])
     backward = run_pipeline(found.backward, PIPELINES["backward"])
     shared = run_pipeline(differentiate_shared(program.prepare), PIPELINES["final"])

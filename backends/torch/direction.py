@@ -14,7 +14,7 @@ from rnndsl.backends.torch.calls import base_graph, extended, program_call, vari
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.memory import memory_plan
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
-from rnndsl.backends.torch.program import DEFAULT
+from rnndsl.backends.torch.program import CHEAP, DEFAULT
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.initializers import initialize, param_shape
@@ -39,6 +39,7 @@ class Direction(nn.Module):
         memory_budget: int | None = None,
         form: str = AUTO,
         passes: str = DEFAULT,
+        recompute: str = CHEAP,
     ) -> None:
         super().__init__()
         graph = lowered.graph.bind(sizes)
@@ -48,6 +49,7 @@ class Direction(nn.Module):
         self.memory_budget = memory_budget
         self.form = form
         self.passes = passes
+        self.recompute = recompute
         self.sizes = dict(sizes)
         self.specs = lowered.params
         self._first_name = [spec.name for spec in self.specs[:1]]
@@ -88,7 +90,17 @@ class Direction(nn.Module):
         text, order, budget = self.graph_text, self.reverse, self.memory_budget
         portable = False
         handle, names = program_call(
-            text, order, self.backend, budget, (), False, False, portable, self.form, self.passes
+            text,
+            order,
+            self.backend,
+            budget,
+            (),
+            False,
+            False,
+            portable,
+            self.form,
+            self.passes,
+            self.recompute,
         )
         runner = find_runner(handle)
         count = len(runner.program.inputs)
@@ -176,6 +188,7 @@ class Direction(nn.Module):
             portable,
             self.form,
             self.passes,
+            self.recompute,
         )
         params = self.tensors_of(names)
         results = operators.call(program, list(inputs), list(states), params)

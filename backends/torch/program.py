@@ -21,6 +21,7 @@ from rnndsl.compiler.text import parse_graphs, print_graph
 from rnndsl.kept import kept
 
 T = TypeVar("T")
+CHEAP, MOST = RECOMPUTE = "cheap", "most"
 DEFAULT = "default"  # the pipeline that a lowered graph goes through
 INIT = "init."  # prefix of the prepare results that hold initial states
 
@@ -37,7 +38,8 @@ class SequenceProgram:
     time step.  ``reverse`` runs from the last step to the first.  ``backend`` names what the
     plans are compiled with.  ``memory_budget`` is the most bytes of saved values that a backward
     pass may hold; None stands for all that there are.  ``form`` is how linear scans go through
-    time (compiler/forms/choose.py).
+    time (compiler/forms/choose.py).  ``recompute`` is what the backward pass makes again instead
+    of reading it: what is cheaper so, or most of it, products too (compiler/saving.py).
     """
 
     prepare: Graph
@@ -46,6 +48,7 @@ class SequenceProgram:
     backend: str = "torch"
     memory_budget: int | None = None
     form: str = AUTO
+    recompute: str = CHEAP
 
     @cached_property
     def inputs(self) -> dict[str, Type]:
@@ -95,12 +98,14 @@ class SequenceProgram:
         order = "reverse" if self.reverse else "forward"
         budget = "" if self.memory_budget is None else f" memory {self.memory_budget}"
         form = "" if self.form == AUTO else f" form {self.form}"
-        head = f"rnndsl program 1 {order} {self.backend}{budget}{form}\n"
+        again = "" if self.recompute == CHEAP else f" recompute {self.recompute}"
+        head = f"rnndsl program 1 {order} {self.backend}{budget}{form}{again}\n"
         return head + print_graph(self.prepare) + print_graph(self.step)
 
 
 _HEAD = re.compile(
-    r"rnndsl program (\d+) (forward|reverse) (\w+)(?: memory (\d+))?(?: form (\w+))?\n"
+    r"rnndsl program (\d+) (forward|reverse) (\w+)(?: memory (\d+))?(?: form (\w+))?"
+    r"(?: recompute (\w+))?\n"
 )
 
 
@@ -111,6 +116,7 @@ def make_program(
     passes: str = DEFAULT,
     memory_budget: int | None = None,
     form: str = AUTO,
+    recompute: str = CHEAP,
 ) -> SequenceProgram:
     """The program of a bound, lowered graph; ``passes`` as for find_pipeline."""
 
@@ -118,7 +124,8 @@ def make_program(
         return separate(run_pipeline(graph, find_pipeline(passes)))
 
     parts = kept_with_kernels(backend, "program", [print_graph(graph, spans=True), passes], make)
-    return SequenceProgram(parts.prepare, parts.step, reverse, backend, memory_budget, form)
+    options = reverse, backend, memory_budget, form, recompute
+    return SequenceProgram(parts.prepare, parts.step, *options)
 
 
 def kept_with_kernels(backend: str, kind: str, made_of: object, make: Callable[[], T]) -> T:
@@ -135,7 +142,8 @@ def parse_program(text: str) -> SequenceProgram:
         raise ProgramTextError(f"program format {head[1]} is newer than this version of rnndsl")
     prepare, step = parse_graphs(text[head.end() :])
     budget = None if head[4] is None else int(head[4])
-    return SequenceProgram(prepare, step, head[2] == "reverse", head[3], budget, head[5] or AUTO)
+    options = head[2] == "reverse", head[3], budget, head[5] or AUTO, head[6] or CHEAP
+    return SequenceProgram(prepare, step, *options)
 
 
 def with_backend(program: SequenceProgram, backend: str) -> SequenceProgram:

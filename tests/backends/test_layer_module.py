@@ -210,6 +210,7 @@ def test_flops_count_two_for_each_weight() -> None:
         ({"input_size": 3, "hidden_size": 5, "bidirectional": "no"}, "bidirectional must be True"),
         ({"input_size": 3, "hidden_size": 5, "passes": "cs"}, "did you mean `cse`?"),
         ({"input_size": 3, "hidden_size": 5, "passes": 3}, "passes must be names"),
+        ({"input_size": 3, "hidden_size": 5, "recompute": "all"}, "'cheap' or 'most', not 'all'"),
     ],
 )
 def test_wrong_options_are_named(arguments: dict[str, Any], message: str) -> None:

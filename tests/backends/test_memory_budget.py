@@ -275,6 +275,19 @@ def test_what_the_backward_pass_holds_is_within_the_budget(
     assert 0.95 * planned <= meter.peak <= planned <= budget
 
 
+@pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
+@pytest.mark.parametrize(("cell", "share"), [("lstm", 0.2), ("rhn", 0.0), ("mlstm", 0.7)])
+def test_a_layer_that_computes_most_again_saves_less(cell: str, share: float, backend: str) -> None:
+    found, saved = [], []
+    for recompute in ("cheap", "most"):
+        make = maker(cell, backend=backend, recompute=recompute)
+        found.append(gradients(make(None), 40))
+        saved.append(make(None).memory_plan(40, 2).peak)
+        assert_equal_under_all_budgets(make, 40)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
+    assert saved[1] <= share * saved[0]
+
+
 # -------------------------------------------------------------------------- how it is given
 
 
@@ -286,6 +299,8 @@ def test_other_budgets_are_refused(given: Any) -> None:
 
 def test_a_budget_reads_back_from_the_text_of_a_program() -> None:
     program = make_program(lstm(), reverse=True, memory_budget=12_345)
+    assert parse_program(program.text) == program
+    program = make_program(lstm(), form="steps", recompute="most")
     assert parse_program(program.text) == program
 
 
