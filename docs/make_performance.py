@@ -57,10 +57,10 @@ OFFLINE = "--infer --train --peers auto,eager,nn,jax"
 # What is measured, as `rnndsl bench` takes it; each group has a file of its own.
 GROUPS = {
     "small": f"lstm gru --infer --train {PEERS} --seconds 1 --shape 100,1,64,64 100,1,128,128",
-    "library": f"--all {OFFLINE} --seconds 1 --shape 35,20,200,200 128,1,256,256",
-    "stream": f"--all --stream {PEERS} --seconds 0.5 --shape 50,1,64,64",
+    "library": f"{CELLS} --all {OFFLINE} --seconds 1 --shape 35,20,200,200 128,1,256,256",
     "middle": f"{CELLS} {OFFLINE} --seconds 1 --shape 100,32,256,256",
     "large": f"lstm gru layernorm_lstm {OFFLINE} --seconds 3 --shape 64,64,512,512",
+    "stream": f"{CELLS} --all --stream {PEERS} --seconds 0.5 --shape 50,1,64,64",
     "widths": f"{CELLS} --stream {PEERS} --seconds 0.5 --shape {STREAMED}",
     # torch.compile keeps what it made on disk; docs/measure_torch_compile.py makes it.
     "compile": "lstm rhn layernorm_lstm sru --train --peers auto,compile,compile_cell --seconds 2"
@@ -246,7 +246,7 @@ def _lengths(found: Any) -> Iterable[str]:
         (
             [
                 row["kind"],
-                f"{row['bytes_per_step']:,.0f}",
+                f"{row['bytes_per_step']:,.0f}" if "bytes_per_step" in row else "",
                 f"{row['T']:,}",
                 f"{row['peak'] / 1e9:.2f} GB",
                 f"{row['T'] / longest[0]['T']:.2f}",
