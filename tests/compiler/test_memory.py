@@ -170,3 +170,14 @@ def test_bytes_are_read_with_their_unit(text: str, expected: int) -> None:
 def test_other_texts_are_no_bytes(text: str) -> None:
     with pytest.raises(ValueError, match="no number of bytes"):
         parse_bytes(text)
+
+
+def test_more_blocks_than_levels_are_planned_for_run_again_once() -> None:
+    costs, steps, block = Costs(100, 7), 400 * 16, 16
+    with pytest.raises(BudgetTooSmallError) as caught:
+        plan_memory(costs, steps, 1, block)
+    least = caught.value.least
+    plan = plan_memory(costs, steps, least, block)
+    assert plan.kind == "blocks" and plan.reruns == plan.blocks == 400 and plan.peak <= least
+    with pytest.raises(BudgetTooSmallError):
+        plan_memory(costs, steps, least - 1, block)

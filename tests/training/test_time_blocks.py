@@ -233,3 +233,9 @@ def test_a_language_model_is_trained_on_equal_gradients(tiny: TrainConfig, kind:
     assert all(torch.equal(a, b) for a, b in zip(found[1], found[2], strict=True))
     if kind == "locked":  # masks of single steps are drawn in another order
         torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-14)
+
+
+def test_blocks_follow_from_the_length_alone() -> None:
+    lengths = [block_length(steps) for steps in (1, 200, 257, 2000, 5000, 65_536, 100_000)]
+    assert lengths == [16, 16, 32, 48, 64, 64, 112]
+    assert all(-(-steps // block_length(steps)) <= 1024 for steps in range(1, 200_000, 997))
