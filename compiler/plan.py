@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
-from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.ir import Graph, LeafRole
 
 
 class StageKind(Enum):
@@ -33,15 +34,40 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Joined:
+    """A parameter of a plan that is the parameters ``parts`` side by side along ``axis``, where
+    they have these ``sizes``."""
+
+    name: str
+    axis: int
+    parts: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """A step graph split over time: stages in order of execution.
 
     ``reverse`` plans run from the last time step to the first (the backward pass).
     Shared values (constants) belong to no stage: they are computed once, before the first.
     ``form`` is what was asked for its scans; ``forms.choose`` gives each scan its own.
+    ``joined`` tells which parameters a backend may take in parts instead.
     """
 
     graph: Graph
     stages: tuple[Stage, ...]
     reverse: bool = False
     form: str = "steps"
+    joined: tuple[Joined, ...] = ()
+
+    @cached_property
+    def params(self) -> tuple[str, ...]:
+        """The names of the graph's parameters."""
+        return tuple(leaf.name for leaf in self.graph.leaves_of(LeafRole.PARAM))
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the graph's parameters, the joined ones in parts."""
+        joined = {entry.name: entry.parts for entry in self.joined}
+        names = [part for name in self.params for part in joined.get(name, (name,))]
+        return tuple(dict.fromkeys(names))

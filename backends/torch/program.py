@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from rnndsl.compiler.forms.choose import AUTO
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
+from rnndsl.compiler.joined import joined_params
 from rnndsl.compiler.pipeline import PIPELINES, find_pipeline, run_pipeline
 from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.separate import Program, separate
@@ -81,7 +82,8 @@ class SequenceProgram:
 
     def plan(self, graph: Graph, back: bool = False) -> Plan:
         """The plan of a step graph of this program; ``back`` is for those that go back in time."""
-        return replace(split(graph, self.reverse != back), form=self.form)
+        joined = joined_params(self.prepare)
+        return replace(split(graph, self.reverse != back), form=self.form, joined=joined)
 
     def step_plan(self) -> Plan:
         """The plan of the step, where no gradient is wanted."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -16,7 +16,9 @@ from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import apart, own
 from rnndsl.backends.torch.program import INIT, SequenceProgram
 from rnndsl.compiler.forms.choose import AUTO, STEPS
-from rnndsl.compiler.ir import LeafRole
+from rnndsl.compiler.ir import Graph, LeafRole
+from rnndsl.compiler.pipeline import parse_pipeline, run_pipeline
+from rnndsl.compiler.plan import Plan
 
 Tensors = Sequence[Tensor]
 Step = Callable[[tuple[Tensor, ...], tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensors, ...]]
@@ -63,7 +65,22 @@ class Runner:
     def step(self) -> Step:
         if self._twin:
             return self._twin.step
-        return compile_plan(self.program.step_plan(), self.backend)
+        return compile_plan(self._step_plan, self.backend)
+
+    @cached_property
+    def _step_plan(self) -> Plan:
+        return self._twin._step_plan if self._twin else self.program.step_plan()
+
+    @cached_property
+    def _prepare_rest(self) -> tuple[Graph, Shared]:
+        """What :attr:`prepare` does but for parameters that TVM takes in parts."""
+        if self._twin:
+            return self._twin._prepare_rest
+        joined = {entry.name for entry in self._step_plan.joined}
+        graph = self.program.prepare
+        kept = tuple(result for result in graph.results if result.name not in joined)
+        graph = run_pipeline(replace(graph, results=kept), parse_pipeline("dce"))
+        return graph, compile_shared(graph)
 
     @property
     def backend(self) -> str:
@@ -96,9 +113,10 @@ class Runner:
 
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """Outputs [T, B, *shape], then final states [B, *shape]."""
-        values = self.prepared(inputs, params)
+        values = self._prepared(inputs, params)
         start = self.start(inputs, states, values)
-        outputs, finals, _ = self.step(tuple(inputs), start, self.shared(values))
+        shared = self._params(self._step_plan, inputs[0], values)
+        outputs, finals, _ = self.step(tuple(inputs), start, shared)
         return self._own([*outputs, *finals], [*inputs, *states, *params])
 
     def run_saving(
@@ -106,7 +124,7 @@ class Runner:
     ) -> list[Tensor]:
         """As :meth:`run`, then the streams that the backward pass reads."""
         trainer = self._trainer(needs)
-        values = self.prepared(inputs, params)
+        values = self._prepared(inputs, params)
         start = self.start(inputs, states, values)
         parts = self._block_run(trainer, inputs, start, values).run()
         return self._own([t for part in parts for t in part], [*inputs, *states, *params])
@@ -128,7 +146,8 @@ class Runner:
         start: tuple[Tensor, ...],
         values: dict[str, Tensor],
     ) -> BlockRun:
-        shared, found = self.shared(values), trainer.derivative
+        found = trainer.derivative
+        shared = self._params(found.forward_plan, inputs[0], values)
         exact = makes_fresh_memory(self.backend, inputs[0])
         # Blocks would take from other forms what they are for: to see the whole sequence.
         plan = memory_plan(self.program, found, inputs, whole=found.formed and not exact)
@@ -137,11 +156,27 @@ class Runner:
     def prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
         """Parameters and all that depends on them alone, by name."""
         values = dict(zip(self.program.params, params, strict=True))
-        graph = self.program.prepare
-        leaves = tuple(values[leaf.name] for leaf in graph.leaves)
-        made = self.prepare(leaves, inputs[0])
-        values.update(zip(self._made_names, made, strict=True))
+        return self._with_made(values, self.program.prepare, self.prepare, inputs[0])
+
+    def _prepared(self, inputs: Tensors, params: Tensors) -> dict[str, Tensor]:
+        """The same without what TVM has no need of, where TVM runs the plans."""
+        if not makes_fresh_memory(self.backend, inputs[0]):
+            return self.prepared(inputs, params)
+        values = dict(zip(self.program.params, params, strict=True))
+        return self._with_made(values, *self._prepare_rest, inputs[0])
+
+    def _with_made(
+        self, values: dict[str, Tensor], graph: Graph, prepare: Shared, like: Tensor
+    ) -> dict[str, Tensor]:
+        made = prepare(tuple([values[leaf.name] for leaf in graph.leaves]), like)
+        for result, value in zip(graph.results, made, strict=True):
+            values[result.name] = value
         return values
+
+    def _params(self, plan: Plan, like: Tensor, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """What a plan takes as parameters, by who runs it."""
+        in_parts = makes_fresh_memory(self.backend, like)
+        return tuple([values[name] for name in (plan.parts if in_parts else plan.params)])
 
     def start(
         self, inputs: Tensors, states: Tensors, values: Mapping[str, Tensor]
@@ -161,10 +196,6 @@ class Runner:
     @cached_property
     def _shared_names(self) -> tuple[str, ...]:
         return tuple(leaf.name for leaf in self.program.step.leaves_of(LeafRole.PARAM))
-
-    @cached_property
-    def _made_names(self) -> tuple[str, ...]:
-        return tuple(result.name for result in self.program.prepare.results)
 
     @cached_property
     def _made_sizes(self) -> dict[str, tuple[int, ...]]:
@@ -199,7 +230,7 @@ class Runner:
         states; ``cotangents`` belong to its outputs and final states, None standing for zero.
         """
         trainer = self._trainer(needs)
-        values = self.prepared(inputs, params)
+        values = self._prepared(inputs, params)
         start = self.start(inputs, states, values)
         count = len(self.program.outputs)
         carried = [
@@ -254,7 +285,7 @@ class Runner:
         arguments = (
             tuple(streams[leaf.name] for leaf in backward.leaves_of(LeafRole.INPUT)),
             tuple(ends[leaf.name] for leaf in backward.leaves_of(LeafRole.STATE)),
-            tuple(values[leaf.name] for leaf in backward.leaves_of(LeafRole.PARAM)),
+            self._params(trainer.derivative.backward_plan, inputs[0], values),
         )
         told = (block, tuple(sums)) if block else ()
         outputs, states, found = trainer.backward(*arguments, *told)

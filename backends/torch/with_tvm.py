@@ -15,7 +15,7 @@ from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
-from rnndsl.compiler.ir import LeafRole, Result, ResultRole
+from rnndsl.compiler.ir import Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
@@ -36,16 +36,16 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
-    of one value are one tensor.  Plans with sums take the sequence in blocks of ``block`` steps
-    (0: all at once), and add to ``sums`` where these are given.  ``soon`` is a plan that is run
-    after this one, whose kernel may be made meanwhile.
+    of one value are one tensor.  Parameters come as in ``plan.parts``.  Plans with sums take the
+    sequence in blocks of ``block`` steps (0: all at once), and add to ``sums`` where these are
+    given.  ``soon`` is a plan that is run after this one, whose kernel may be made meanwhile.
     """
     from rnndsl.backends.tvm.runtime import compile_worker
 
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
-    params = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.PARAM)]
+    params = list(plan.parts)
 
     def run(
         xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()

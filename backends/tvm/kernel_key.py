@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from dataclasses import astuple
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +23,8 @@ def kernel_key(plan: Plan, dtype: str, choices: tuple[object, ...]) -> str:
     """Different for kernels that may differ: in the plan, the type, the choices made by who
     asks, the processor, the versions of the packages, or the source of the compiler."""
     stages = [(stage.kind.value, stage.values, stage.states) for stage in plan.stages]
-    parts = [print_graph(plan.graph), stages, plan.reverse, dtype, choices]
+    joined = [astuple(entry) for entry in plan.joined]
+    parts = [print_graph(plan.graph), stages, plan.reverse, joined, dtype, choices]
     text = json.dumps([*parts, processor(), versions(), sources()], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 

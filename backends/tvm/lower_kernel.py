@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from tvm import ir, tirx
@@ -18,7 +19,7 @@ from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options, Passed
-from rnndsl.backends.tvm.packing import pack
+from rnndsl.backends.tvm.packing import Piece, pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
 from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Columns, Team
@@ -57,14 +58,16 @@ def lower(
 
     ``dtype`` is float32 or float64.  Raises RnndslError for a node without a lowering.
     """
+    joined = () if options.packed_weights else plan.joined
     arranged = arrange(plan, options)
     plan, steps = arranged.plan, arranged.schedule
     if computed_in(dtype) == dtype:  # sums of narrow numbers want a wider place
         steps = with_totals_in_place(plan.graph, steps)
     with tir.analysis():
-        values = Values(plan.graph, steps, layout(steps, plan.graph), dtype, options, symbol)
+        places = layout(steps, plan.graph)
+        values = Values(plan.graph, steps, places, joined, dtype, options, symbol)
         body = _Body(values, steps, plan.reverse).statements()
-        packed = [_packed(values, *entry) for entry in values.packings()]
+        packed = [_packed(values, *entry) for entry in values.weights.packings()]
     # Last, when every weight has been asked for.
     params, declared = values.finish()
     whole = tir.sequence([*declared, *packed, body])
@@ -78,14 +81,21 @@ def lower(
     return Kernel(signature, {symbol: function, **parts})
 
 
-def _packed(values: Values, value: int, packing: Packing, buffer: Buffer) -> Stmt | None:
-    """A weight put into a layout before the first step."""
-    sizes = values.graph.type_of(value).sizes
-    read = values.read(value, Block(1, tir.index(0), tir.index(0)))
+def _packed(values: Values, value: int, packing: Packing | None, buffer: Buffer) -> Stmt | None:
+    """A weight put into a layout before the first step, part by part."""
     zero = tir.number(0, values.dtype)
-    return values.outline.call(
-        lambda: pack(packing, sizes, read, buffer, values.width, zero, values.team)
-    )
+
+    def one(piece: Piece) -> Stmt | None:
+        if packing is not None:
+            return pack(packing, piece, buffer, values.width, zero, values.team)
+
+        def copy(row: Expr, at: Indices) -> Stmt:
+            return tir.store(buffer, piece.place(at), piece.read(row, at))
+
+        return values.team.first_alone(each_element(1, piece.sizes, values.width, copy))
+
+    pieces = values.weights.pieces(value)
+    return tir.sequence([values.outline.call(partial(one, piece)) for piece in pieces])
 
 
 class _Body:

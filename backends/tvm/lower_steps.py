@@ -121,7 +121,7 @@ def _pack(values: Values, value: int) -> Pack | None:
     """For operands that are there before the first step."""
     leaf = values.graph.definition(value)
     if isinstance(leaf, Leaf) and leaf.role is LeafRole.PARAM:
-        return lambda packing: values.packed(value, packing)
+        return lambda packing: values.weights.packed(value, packing)
     return None
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 
@@ -12,16 +11,15 @@ from tvm import ir, tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.layout import Key, Layout, display_name, whole_lines
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read, shifted
+from rnndsl.backends.tvm.lower_weights import Weights
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outline import Outline
-from rnndsl.backends.tvm.passing import Passing
+from rnndsl.backends.tvm.passing import Passing, plain
 from rnndsl.backends.tvm.schedule import Schedule, Storage
 from rnndsl.backends.tvm.signature import (
-    Packing,
     Shape,
     Signature,
     Stream,
-    Weight,
     Workspace,
     computed_in,
 )
@@ -30,7 +28,7 @@ from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.work import has_columns
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
-from rnndsl.compiler.plan import StageKind
+from rnndsl.compiler.plan import Joined, StageKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,7 @@ class Values:
         graph: Graph,
         schedule: Schedule,
         layout: Layout,
+        joined: Sequence[Joined],
         dtype: str,
         options: Options,
         symbol: str,
@@ -86,8 +85,9 @@ class Values:
         self.rows = self.time.steps * self.batch
         self.declarations: list[Stmt] = []
         self.declarations_of_block: list[Stmt] = []
-        self._weights: dict[tuple[str, Packing | None], tuple[Weight, Buffer]] = {}
-        self._packed: dict[tuple[int, Packing], Buffer] = {}
+        self.weights = Weights(
+            graph, joined, self._passing, self.dtype, options.packed_weights, self._room
+        )
         self._layout = layout
         rows = options.machine.rows
         self.columns = dict.fromkeys(StageKind, Columns())
@@ -157,25 +157,11 @@ class Values:
         declarations.append(declared)
         return buffer
 
-    def packed(self, value: int, packing: Packing) -> Buffer:
-        """A shared value in a layout: an argument, or workspace that the kernel fills."""
-        leaf = self.graph.definition(value)
-        if self.options.packed_weights and isinstance(leaf, Leaf):
-            return self.weight(leaf, packing)
-        key = value, packing
-        if key not in self._packed:
-            shape = packing.shape(self.graph.type_of(value).sizes)
-            name = f"{plain(display_name(self.graph, value))}_packed"
-            self._packed[key] = self._view(
-                self._workspace, name, shape, tir.index(self._fixed_size), self.declarations
-            )
-            self._fixed_size += whole_lines(prod(shape))
-        return self._packed[key]
-
-    def packings(self) -> Iterator[tuple[int, Packing, Buffer]]:
-        """What :meth:`packed` promised so far: values, their layouts, and where they go."""
-        for (value, packing), buffer in self._packed.items():
-            yield value, packing, buffer
+    def _room(self, name: str, shape: Shape) -> Buffer:
+        """Workspace that is not yet given to anything."""
+        place = tir.index(self._fixed_size)
+        self._fixed_size += whole_lines(prod(shape))
+        return self._view(self._workspace, name, shape, place, self.declarations)
 
     def finish(self) -> tuple[list[Expr], list[Stmt]]:
         """The parameters of the function and the declarations, once all memory and every
@@ -194,24 +180,9 @@ class Values:
             *self.declarations,
         ]
 
-    def weight(self, leaf: Leaf, packing: Packing | None) -> Buffer:
-        """The argument that holds a parameter in a layout."""
-        key = (leaf.name, packing)
-        if key not in self._weights:
-            taken = {weight.name for weight, _ in self._weights.values()}
-            name, count = leaf.name, 1
-            while name in taken:
-                count += 1
-                name = f"{leaf.name}.{count}"
-            weight = Weight(name, leaf.name, leaf.type.sizes, packing)
-            kind = self.dtype if self.options.packed_weights else self.stored
-            buffer = self._passing.buffer(plain(name), weight.shape, kind)
-            self._weights[key] = weight, buffer
-        return self._weights[key][1]
-
     def _parameters(self) -> tuple[list[Expr], list[Stmt]]:
         """All arguments in the order of the signature, and what finds them."""
-        weights = [buffer for _, buffer in self._weights.values()]
+        weights = [buffer for _, buffer in self.weights.arguments()]
         lists = (self._states, self._outputs, self._totals)
         rest = [a.buffer for arguments in lists for a in arguments]
         buffers = [*(a.buffer for a in self._inputs), *weights, *rest, self._workspace]
@@ -225,7 +196,7 @@ class Values:
             symbol,
             self.stored,
             tuple(a.stream for a in self._inputs),
-            tuple(weight for weight, _ in self._weights.values()),
+            tuple(weight for weight, _ in self.weights.arguments()),
             tuple(a.stream for a in self._states),
             tuple(a.stream for a in self._outputs),
             tuple(a.stream for a in self._totals),
@@ -364,7 +335,7 @@ class Values:
 
     def _read_leaf(self, value: int, leaf: Leaf, block: Block, held: frozenset[str]) -> Read:
         if leaf.role is LeafRole.PARAM:
-            return lambda row, at: tir.load(self.weight(leaf, None), at)
+            return self.weights.read(value)
         if leaf.role is LeafRole.INPUT:
             rows = self._input_rows[leaf.name]
             return lambda row, at: tir.load(rows, (block.base + row, *at))
@@ -372,8 +343,3 @@ class Values:
             state = self.state(leaf.name)
             return lambda row, at: tir.load(state, (block.first + row, *at))
         return self.load(value, block)
-
-
-def plain(name: str) -> str:
-    """A name that TVM script can show."""
-    return re.sub(r"\W", "_", name.replace("'", "_next"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from tvm import tirx
 
@@ -12,35 +13,59 @@ from rnndsl.backends.tvm.signature import Packing
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 
-# Of (lead, tile, rest, lane): store that element, or vectors of it.
-_Element = Callable[[Indices, Expr], Stmt]
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a weight, read by its own indices: ``sizes`` of ``whole``, from ``start`` on along
+    ``axis``; or all of it."""
+
+    sizes: Sizes
+    whole: Sizes
+    axis: int
+    start: int
+    read: Read
+
+    def place(self, at: Indices) -> Indices:
+        """Where an element of the part is in the whole."""
+        if not self.start:
+            return at
+        return (*at[: self.axis], at[self.axis] + tir.offset(self.start), *at[self.axis + 1 :])
 
 
 def pack(
-    packing: Packing,
-    sizes: Sizes,
-    read: Read,
-    packed: Buffer,
-    width: int,
-    zero: Expr,
-    team: Team,
+    packing: Packing, piece: Piece, packed: Buffer, width: int, zero: Expr, team: Team
 ) -> Stmt | None:
-    """Statements that do what :meth:`Packing.pack` does, on vectors of ``width`` elements.
+    """Statements that do for a piece what :meth:`Packing.pack` does, on vectors of ``width``
+    elements.
 
     The parts of ``team`` share the tiles.
     """
     order, position, tile = packing.order, packing.position, packing.tile
-    ordered = [sizes[axis] for axis in order]
-    size = ordered[position]
+    ordered = [piece.sizes[axis] for axis in order]
+    size, total = ordered[position], piece.whole[order[position]]
     before, after = ordered[:position], ordered[position + 1 :]
+    # Where the piece begins in the tiles, or along another axis of them.
+    in_tiles = order[position] == piece.axis
+    first_tile, first_lane = divmod(piece.start, tile) if in_tiles else (0, 0)
+    shift = dict.fromkeys(range(len(order)), 0)
+    if not in_tiles:
+        shift[order.index(piece.axis)] = piece.start
 
-    def one(lead: Indices, number: Expr, lanes: int) -> Stmt | None:
+    def shifted(at: Indices, first: int) -> Indices:
+        """Indices of the piece along some axes, the ``first`` of these and on, in the whole."""
+        axes = enumerate(at, start=first)
+        return tuple(i + tir.offset(shift[k]) if shift[k] else i for k, i in axes)
+
+    def one(lead: Indices, number: Expr, line: Expr, lane_start: int, lanes: int) -> Stmt | None:
+        """``lanes`` of tile ``number`` from ``lane_start`` on, from ``line`` of the piece on."""
+
         def source(rest: Indices, lane: Expr) -> Expr:
-            place = (*lead, number * tile + lane, *rest)
-            return read(tir.index(0), tuple(place[order.index(a)] for a in range(len(order))))
+            place = (*lead, line + lane, *rest)
+            return piece.read(tir.index(0), tuple(place[order.index(a)] for a in range(len(order))))
 
         def target(rest: Indices, lane: Expr) -> Indices:
-            return (*lead, number, *rest, lane)
+            place = lane + lane_start if lane_start else lane
+            return (*shifted(lead, 0), number, *shifted(rest, position + 1), place)
 
         if after and order[-1] == len(order) - 1:
             return tir.nest(
@@ -64,19 +89,42 @@ def pack(
         )
 
     def tiles(lead: Indices) -> Stmt | None:
-        full, left = divmod(size, tile)
+        begun = min(size, -first_lane % tile)  # what another piece began
+        full, left = divmod(size - begun, tile)
+        next_tile = tir.offset(first_tile + (first_lane > 0))
         start, stop, shared = team.share(tir.index(full), 1)
-        last = tir.index(full)
-        padding = tir.nest(
-            [*after, tile - left],
-            lambda at: tir.store(packed, (*lead, last, *at[:-1], at[-1] + left), zero),
-            "klmnp",
-        )
+
+        def whole_tile(number: Expr) -> Stmt | None:
+            place = start + number
+            return one(lead, place + next_tile, place * tile + begun, 0, tile)
+
+        edges = []
+        if begun:
+            edges.append(one(lead, tir.offset(first_tile), tir.index(0), first_lane, begun))
+        if left:
+            edges.append(one(lead, next_tile + full, tir.index(begun + full * tile), 0, left))
+        if (not in_tiles or piece.start + size == total) and total % tile:
+            end, missing = tir.offset(total // tile), tile - total % tile
+            padding = tir.nest(
+                [*after, missing],
+                lambda at: tir.store(
+                    packed,
+                    (
+                        *shifted(lead, 0),
+                        end,
+                        *shifted(at[:-1], position + 1),
+                        at[-1] + total % tile,
+                    ),
+                    zero,
+                ),
+                "klmnp",
+            )
+            edges.append(padding)
         return tir.sequence(
             [
                 *shared,
-                tir.loop(stop - start, lambda number: one(lead, start + number, tile), "tile"),
-                team.last_alone(tir.sequence([one(lead, last, left), padding])) if left else None,
+                tir.loop(stop - start, whole_tile, "tile") if full else None,
+                team.last_alone(tir.sequence(edges)),
             ]
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
@@ -9,6 +11,11 @@ from rnndsl.backends.tvm.half_floats import MEMORY
 from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import ITEM_BYTES
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
+
+
+def plain(name: str) -> str:
+    """A name that TVM script can show."""
+    return re.sub(r"\W", "_", name.replace("'", "_next"))
 
 
 class Passing:

@@ -31,3 +31,32 @@ def test_streams_that_tvm_cannot_take_are_named() -> None:
     layer = rnndsl.layer("lstm", 3, 4, backend="tvm").to(torch.complex64)
     with pytest.raises(LayerInputError, match="float32, float64, bfloat16 or float16"):
         layer(torch.zeros(2, 1, 3, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("sizes", [(3, 5), (33, 24), (40, 70)], ids=str)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_of_joined_weights_may_end_within_tiles(sizes: tuple[int, int], threads: int) -> None:
+    results = []
+    torch.set_num_threads(threads)
+    try:
+        for backend in ("torch", "tvm"):
+            torch.manual_seed(0)
+            layer = rnndsl.layer("lstm", *sizes, dtype=torch.float64, backend=backend)
+            x = torch.randn(4, 7, sizes[0], dtype=torch.float64, requires_grad=True)
+            y, _ = layer(x)
+            gradients = torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()])
+            results.append([y, *gradients])
+    finally:
+        torch.set_num_threads(1)
+    torch.testing.assert_close(*results, rtol=1e-9, atol=1e-9)
+
+
+def test_weights_changed_in_place_are_seen_by_the_next_call() -> None:
+    layer = rnndsl.layer("lstm", 3, 4, backend="tvm")
+    x = torch.randn(2, 1, 3)
+    with torch.no_grad():
+        before = layer(x)[0]
+    for weight in layer.parameters():
+        weight.data.mul_(2)
+    with torch.no_grad():
+        assert not torch.equal(layer(x)[0], before)
