@@ -228,6 +228,14 @@ def _stdlib(stem: str) -> Cell:
     return kept("cell", stem, read)
 
 
+def standard_name(cell: Cell) -> str | None:
+    """The name of this very object in the standard library; None if it is not from there."""
+    stem = Path(cell.source.name).stem
+    if cell.source.name != f"stdlib/{stem}.rnn" or stem not in list_cells():
+        return None
+    return stem if _stdlib(stem) is cell else None
+
+
 def stdlib_cell(name: str) -> Cell:
     """A standard cell by name; RnndslError with a suggestion for an unknown one."""
     cell = _standard(name)

@@ -22,6 +22,8 @@ from rnndsl.compiler.ir import LeafRole
 from rnndsl.compiler.lower import Lowered, lower
 from rnndsl.compiler.pipeline import UnknownPassError, find_pipeline
 from rnndsl.compiler.sizes import bind_sizes
+from rnndsl.kept import kept
+from rnndsl.loading import standard_name
 
 
 def layer(
@@ -90,7 +92,7 @@ def layer(
     if kind not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         raise _bad("dtype", "float32, float64, bfloat16 or float16", kind)
     chosen = cell_sizes(found, input_size, hidden_size, sizes)
-    lowered = lower(found, chosen.numbers)
+    lowered = _lowered(found, chosen)
     _check_input_names(lowered)
     engine = choose_backend(backend)
     budget = budget_bytes(memory_budget)
@@ -110,6 +112,15 @@ def layer(
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)
     options = Options(num_layers, bidirectional, float(dropout), batch_first, check_finite, budget)
     return Layer(found, directions, options)
+
+
+def _lowered(cell: Cell, chosen: CellSizes) -> Lowered:
+    """The cell's graph; those of the standard library are kept on disk."""
+    name = standard_name(cell)
+    if name is None:
+        return lower(cell, chosen.numbers)
+    numbers = [[key, repr(value)] for key, value in sorted(chosen.numbers.items())]
+    return kept("lowered", [name, numbers], lambda: lower(cell, chosen.numbers))
 
 
 def choose_backend(name: str) -> str:
