@@ -10,7 +10,7 @@ from math import prod
 from rnndsl.backends.tvm.arranging import Arrangement, arrange
 from rnndsl.backends.tvm.schedule import Step, StepKind, Storage
 from rnndsl.backends.tvm.views import root
-from rnndsl.backends.tvm.work import has_columns, is_split, waits_of
+from rnndsl.backends.tvm.work import has_columns, has_end, is_joined_in_place, runs
 from rnndsl.compiler.cost import Prediction, Rates, StageWork, Work, predict
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
 from rnndsl.compiler.ops import OPS
@@ -49,8 +49,11 @@ def work_of(arranged: Arrangement) -> tuple[StageWork, ...]:
         steps = (*stage.steps, *stage.sums)
         loops = tuple(finder.work(step, position) for step in steps)
         shares = has_columns(graph, stage)
-        split = tuple(is_split(graph, step) for step in steps if shares)
-        waits = waits_of(graph, stage) if shares else 0
+        apart = runs(graph, arranged.schedule, stage) if shares else []
+        together = {step for run in apart if run.is_shared for step in run.steps}
+        split = tuple(step in together for step in steps if shares)
+        ends = bool(apart) and apart[-1].is_shared and has_end(arranged.schedule, stage)
+        waits = len(apart) + ends
         found.append(StageWork(stage.kind is StageKind.SCAN, loops, split, waits))
     return tuple(found)
 
@@ -96,7 +99,7 @@ class _Finder:
 
     def work(self, step: Step, stage: int) -> Work:
         """What a loop nest does for one example and time step."""
-        if self._is_in_place(step.values[0]):
+        if is_joined_in_place(self.graph, self.schedule, step):
             return Work()
         products = elements = 0
         for node in self._nodes(step):
@@ -122,14 +125,6 @@ class _Finder:
             elif storage in (Storage.BLOCK, Storage.STATE):
                 kept += self._size(value)
         return Work(products, elements, streamed, kept, shared)
-
-    def _is_in_place(self, value: int) -> bool:
-        """Whether a concat is there once its operands are."""
-        found = self.graph.definition(value)
-        if not isinstance(found, Node) or found.op != "concat":
-            return False
-        parts = self.schedule.parts
-        return all(v in parts and parts[v].whole == value for v in found.operands)
 
     def _nodes(self, step: Step) -> Iterator[Node]:
         for value in step.values:
@@ -197,7 +192,7 @@ class _Finder:
             return "apart: one product over all rows, once their streams are there"
         if found.op == "contract":
             return "apart: a tile of results is in registers until its sums are whole"
-        if self._is_in_place(step.values[0]):
+        if is_joined_in_place(self.graph, self.schedule, step):
             return "no loop: its parts are computed where it lies"
         if found.op in _REDUCTIONS:
             return f"apart: {found.op} goes through all elements before the first result"
@@ -216,7 +211,8 @@ class _Finder:
             return f"{to} reads {what} in {where}"
         if node.op == "contract":
             return f"the product {to} needs all of {what}"
-        if self._is_in_place(reader) and self.readers[reader]:
+        joined = is_joined_in_place(self.graph, self.schedule, Step(StepKind.NODE, (reader,)))
+        if joined and self.readers[reader]:
             further = self._reason(reader, *self.readers[reader][0], stage)
             return f"{further}, of which {what} is a part"
         if node.op in _REDUCTIONS:

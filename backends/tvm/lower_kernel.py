@@ -25,7 +25,7 @@ from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
-from rnndsl.backends.tvm.work import has_columns, is_split
+from rnndsl.backends.tvm.work import Run, has_columns, runs
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
@@ -224,19 +224,26 @@ class _Body:
     def _rows_of(
         self, stage: StageSteps, block: Block, held: Held = frozenset(), team: Team = _ALONE
     ) -> Stmt | None:
-        """All that a stage does with a block; the parts of ``team`` share the products."""
+        """All that a stage does with a block; the parts of ``team`` share what they can."""
         done, alone = list[Stmt | None](), list[Stmt | None]()
-        for step in stage.steps:
-            if team.is_shared and is_split(self.graph, step):
-                if alone:
-                    done += [team.first_alone(tir.sequence(alone)), team.wait()]
-                    alone = []
-                done += [self._step(step, block, held, team), team.wait()]
+        all_alone = [Run(stage.steps, False)]
+        for run in runs(self.graph, self.schedule, stage) if team.is_shared else all_alone:
+            found = [
+                self._step(s, block, held, team if run.is_shared else _ALONE) for s in run.steps
+            ]
+            if run.is_shared:
+                done += [*self._alone(alone, team), *found, team.wait()]
+                alone = []
             else:
-                alone.append(self._step(step, block, held))
+                alone += found
         alone += (self._output(name, value, block, held) for name, value in _pairs(stage))
         alone += self._advance(stage, block, held) if held else ()
-        return tir.sequence([*done, team.first_alone(tir.sequence(alone)), team.wait()])
+        return tir.sequence([*done, *self._alone(alone, team)])
+
+    def _alone(self, statements: list[Stmt | None], team: Team) -> list[Stmt | None]:
+        """What the first part does while the others wait."""
+        body = tir.sequence(statements)
+        return [] if body is None else [team.first_alone(body), team.wait()]
 
     def _output(self, name: str, value: int, block: Block, held: Held) -> Stmt | None:
         rows = self.values.output_rows(name)

@@ -15,8 +15,11 @@ from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.machine import Machine
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Expr, Extent, Scope, Stmt
+from rnndsl.backends.tvm.work import UNIT
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
+
+_ALONE = Team()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +56,55 @@ class Site:
 
 
 def each_vector(
-    rows: Extent, sizes: Sizes, width: int, body: Callable[[Expr, Indices, Scope], Stmt | None]
+    rows: Extent,
+    sizes: Sizes,
+    width: int,
+    body: Callable[[Expr, Indices, Scope], Stmt | None],
+    team: Team = _ALONE,
 ) -> Stmt | None:
-    """``body`` for every row and element, the last axis in vectors, with their registers."""
+    """``body`` for every row and element, the last axis in vectors, with their registers.
+
+    The parts of ``team`` share the first axis, in units if it is the only one.
+    """
     outer, last = (sizes[:-1], sizes[-1]) if sizes else ((), 1)
 
     def line(row: Expr, at: Indices) -> Stmt | None:
-        return tir.lanes(last, width, lambda i, scope: body(row, (*at, i) if sizes else (), scope))
+        def vector(i: Expr, scope: Scope) -> Stmt | None:
+            return body(row, (*at, i) if sizes else (), scope)
 
-    return tir.loop(rows, lambda row: tir.nest(outer, lambda at: line(row, at), "abcdef"), "row")
+        if team.is_shared and len(sizes) == 1:
+            return _shared_lanes(last, width, vector, team)
+        return tir.lanes(last, width, vector)
+
+    def lines(row: Expr) -> Stmt | None:
+        if not team.is_shared or not outer:
+            return tir.nest(outer, lambda at: line(row, at), "abcdef")
+        start, stop, shared = team.share(tir.index(outer[0]), 1)
+
+        def one(number: Expr) -> Stmt | None:
+            first, named = tir.within("first", start + number, outer[0])
+            inner = tir.nest(outer[1:], lambda at: line(row, (first, *at)), "bcdef")
+            return None if inner is None else tir.sequence([named, inner])
+
+        return tir.sequence([*shared, tir.loop(stop - start, one, "a")])
+
+    return tir.loop(rows, lines, "row")
+
+
+def _shared_lanes(
+    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team
+) -> Stmt | None:
+    """As :func:`tir.lanes`, for the share of a part; the last one also takes what is left."""
+    count = extent // UNIT
+    start, stop, shared = team.share(tir.index(count), 1)
+
+    def unit(number: Expr) -> Stmt | None:
+        return tir.lanes(UNIT, width, lambda i, scope: body((start + number) * UNIT + i, scope))
+
+    rest = tir.lanes(extent % UNIT, width, lambda i, scope: body(i + count * UNIT, scope))
+    return tir.sequence(
+        [*shared, tir.loop(stop - start, unit, "unit"), team.last_alone(rest) if rest else None]
+    )
 
 
 def each_element(

@@ -30,7 +30,7 @@ def lower_step(
     """
     match step.kind:
         case StepKind.GROUP:
-            return _group(values, step.values, block, held)
+            return _group(values, step.values, block, held, team)
         case StepKind.NODE:
             return _node(values, step.values[0], block, held, team)
         case StepKind.DELAY:
@@ -39,7 +39,9 @@ def lower_step(
             return _keep(values, step.values[0], block, held)
 
 
-def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -> Stmt | None:
+def _group(
+    values: Values, members: tuple[int, ...], block: Block, held: Held, team: Team
+) -> Stmt | None:
     """Elementwise nodes in one loop nest: each element goes through all of them in registers."""
     graph, dtype = values.graph, values.dtype
     nodes = {value: _definition(values, value) for value in members}
@@ -80,7 +82,7 @@ def _group(values: Values, members: tuple[int, ...], block: Block, held: Held) -
 
     # A call of the C library takes one element at a time.
     width = 1 if calls else values.width
-    return each_vector(block.count, graph.type_of(members[0]).sizes, width, element)
+    return each_vector(block.count, graph.type_of(members[0]).sizes, width, element, team)
 
 
 def _definition(values: Values, value: int) -> Node:

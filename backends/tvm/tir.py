@@ -270,6 +270,15 @@ def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
     return variable, tirx.Bind(variable, value)
 
 
+def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
+    """A name for an index that is known to be below ``extent``, and the statement."""
+    variable, named = bind(name, value, INDEX)
+    analyzer = _analyzer.get(None)
+    if analyzer is not None:
+        analyzer.bind(variable, tvm.ir.Range(index(0), index(extent)))
+    return variable, named
+
+
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
     """A small array that LLVM keeps in registers, and its declaration."""
     buffer = tirx.decl_buffer(tuple(shape), dtype, name)

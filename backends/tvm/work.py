@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import prod
 
-from rnndsl.backends.tvm.schedule import StageSteps, Step, StepKind
+from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, StepKind
+from rnndsl.backends.tvm.views import root
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node
 from rnndsl.compiler.op_types import parse_spec
+from rnndsl.compiler.plan import StageKind
 
 # Elements of a weight that are worth waiting twice for other threads: those of them that one of
 # two threads need not read take about as long as that to come from a core's second cache.
 _LEAST_WEIGHT = 24_000
+# Elements of a vector that one thread takes at least, and the pieces that are worth sharing.
+UNIT = 64
+_LEAST_UNITS = 2
 
 
 def has_columns(graph: Graph, stage: StageSteps) -> bool:
@@ -19,15 +26,71 @@ def has_columns(graph: Graph, stage: StageSteps) -> bool:
     return sum(weights) > _LEAST_WEIGHT * max(1, len(weights))
 
 
-def waits_of(graph: Graph, stage: StageSteps) -> int:
-    """How often threads that share the products of a stage wait for each other in one step."""
-    waits, alone = 1, False
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Steps between two waits: by all parts, each its share of every step, or by the first."""
+
+    steps: tuple[Step, ...]
+    is_shared: bool
+
+
+def runs(graph: Graph, schedule: Schedule, stage: StageSteps) -> list[Run]:
+    """The steps of a stage whose products threads share, in order."""
+    found, between = list[Run](), list[Step]()
+
+    def flush() -> None:
+        if between:
+            found.append(Run(tuple(between), _may_share(graph, schedule, between)))
+            between.clear()
+
     for step in stage.steps:
         if is_split(graph, step):
-            waits, alone = waits + 1 + alone, False
-        else:
-            alone = True
-    return waits
+            flush()
+            found.append(Run((step,), True))
+        elif not is_joined_in_place(graph, schedule, step):
+            between.append(step)
+    flush()
+    return found
+
+
+def is_joined_in_place(graph: Graph, schedule: Schedule, step: Step) -> bool:
+    """Whether a step is a concat that is there once its operands are."""
+    value = step.values[0]
+    node = graph.definition(value)
+    if not isinstance(node, Node) or node.op != "concat":
+        return False
+    parts = schedule.parts
+    return all(v in parts and parts[v].whole == value for v in node.operands)
+
+
+def has_end(schedule: Schedule, stage: StageSteps) -> bool:
+    """Whether something is copied after all steps: outputs, or next values to their states."""
+    stored = {name for names in schedule.in_place.values() for name in names}
+    scan = stage.kind is StageKind.SCAN
+    return bool(stage.copies) or (scan and any(name not in stored for name in stage.states))
+
+
+def _may_share(graph: Graph, schedule: Schedule, steps: Sequence[Step]) -> bool:
+    """Whether steps are loops over elements of which each reads, of what the others store, no
+    more than the one that it stores itself: then parts need not wait for each other."""
+    if any(step.kind is not StepKind.GROUP for step in steps):
+        return False
+    shapes = {graph.type_of(step.values[0]).sizes for step in steps}
+    if len(shapes) > 1 or not (shape := shapes.pop()) or units(shape) < _LEAST_UNITS:
+        return False
+    stored = {value for step in steps for value in step.values}
+    for value in list(stored):
+        names = schedule.in_place.get(value, ())
+        stored |= {graph.leaf_index(name, LeafRole.STATE) for name in names}
+    joined = {schedule.parts[v].whole for v in stored if v in schedule.parts}
+    nodes = [graph.definition(value) for step in steps for value in step.values]
+    reads = {v: root(graph, v) for n in nodes if isinstance(n, Node) for v in n.operands}
+    return all(r not in joined and (r not in stored or v == r) for v, r in reads.items())
+
+
+def units(shape: Sequence[int]) -> int:
+    """Of how many equal pieces the loop over elements of such a shape consists for threads."""
+    return shape[0] if len(shape) > 1 else shape[0] // UNIT
 
 
 def is_split(graph: Graph, step: Step) -> bool:
