@@ -26,7 +26,7 @@ PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem(_TEXT, search_steps=300),
-        Problem(_TASK, search_steps=400),
+        Problem(replace(_TASK, steps=1000), search_steps=300),
         Problem(replace(_TASK, task="mackey_glass", steps=1000), search_steps=250),
     )
 }
