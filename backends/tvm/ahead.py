@@ -20,6 +20,8 @@ class Ahead(Generic[T]):
     def __init__(self) -> None:
         self._made: dict[str, Future[T]] = {}
         self._lock = Lock()
+        if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
+            os.register_at_fork(after_in_child=self._made.clear)
 
     def begin(self, key: str, make: Callable[[], T]) -> None:
         """Start to make it, if there is a processor for that and nobody has."""

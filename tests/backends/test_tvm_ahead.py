@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from threading import Event, current_thread, main_thread
 
 import pytest
@@ -44,6 +45,19 @@ def test_who_asks_gets_the_error() -> None:
     made.begin("a", lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         made.take("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_waits_for_no_thread_of_the_first() -> None:
+    made: Ahead[int] = Ahead()
+    wait = Event()
+    made.begin("a", lambda: int(wait.wait()))
+    child = os.fork()
+    if not child:
+        os._exit(made.take("a") is not None)
+    assert os.waitpid(child, 0)[1] == 0
+    wait.set()
+    assert made.take("a") == 1
 
 
 def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
