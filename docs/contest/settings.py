@@ -21,13 +21,13 @@ class Problem:
 
 
 _TEXT = TrainSettings(task="char", steps=1500, hidden=64, eval_tokens=50_000, threads=1)
-_TASK = TrainSettings(task="adding", steps=1500, hidden=32, threads=1)
+_TASK = TrainSettings(task="adding", steps=1000, hidden=32, threads=1)
 PROBLEMS = {
     problem.name: problem
     for problem in (
         Problem(_TEXT, search_steps=300),
-        Problem(replace(_TASK, steps=1000), search_steps=300),
-        Problem(replace(_TASK, task="mackey_glass", steps=1000), search_steps=250),
+        Problem(_TASK, search_steps=300),
+        Problem(replace(_TASK, task="mackey_glass"), search_steps=250),
     )
 }
 
