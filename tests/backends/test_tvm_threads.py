@@ -16,7 +16,16 @@ pytest.importorskip("tvm", reason="TVM is not installed")
 import rnndsl
 from rnndsl.backends.torch import stepping
 from rnndsl.backends.tvm import crowding, worker
+from rnndsl.backends.tvm.arranging import arrange
+from rnndsl.backends.tvm.work import runs
+from rnndsl.cell import load
 from rnndsl.compiler.cost import StageWork, Work, worthwhile
+from rnndsl.compiler.lower import lower
+from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
+from rnndsl.compiler.plan import StageKind
+from rnndsl.compiler.separate import separate
+from rnndsl.compiler.sizes import bind_sizes
+from rnndsl.compiler.split import split
 
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
 CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
@@ -202,3 +211,18 @@ def test_a_crowded_machine_leaves_calls_to_one_thread(monkeypatch: pytest.Monkey
     assert (found.parts(2, 1, 1), steady.parts(2, 1, 1)) == (1, 2)
     now[0] += 1.0
     assert found.parts(2, 1, 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "wanted"), [("lstm", [True, True]), ("layernorm_lstm", [True, False])]
+)
+def test_loops_between_products_are_shared_if_nobody_must_wait(
+    cell: str, wanted: list[bool]
+) -> None:
+    """A norm needs all of a vector; then one thread does what lies between two products."""
+    program = separate(bind_sizes(lower(load(cell), {}).graph, {"D": 200, "H": 200}))
+    plan = split(run_pipeline(program.step, PIPELINES["final"]))
+    arranged = arrange(plan)
+    scan = next(s for s in arranged.schedule.stages if s.kind is StageKind.SCAN)
+    found = runs(arranged.plan.graph, arranged.schedule, scan)
+    assert [run.is_shared for run in found[-2:]] == wanted
