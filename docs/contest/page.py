@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -10,7 +12,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from searches import command, rows
 from settings import FINAL_SEEDS, FINALISTS, LEARNING_RATES, PROBLEMS, SEARCHES
-from standings import Standing, best_published, standings
+from standings import Standing, best_published, standard_error, standings
 
 from rnndsl.atomic import write_text_atomically
 
@@ -47,19 +49,21 @@ def _problem(folder: Path, problem: str) -> list[str]:
     if not found:
         return []
     settings = PROBLEMS[problem].settings
+    unit = rows(folder, problem, next(iter(SEARCHES)))[0]["unit"]
     size = f"as many parameters as an LSTM of width {settings.hidden}"
     return [
         f"## {problem}",
         "",
         f"{settings.steps} steps of {settings.batch} sequences; {size}.",
         "",
-        "| cell | found by | test loss | difference | learning rate | width | parameters |",
+        f"| cell | found by | test, {unit} | difference | learning rate | width | parameters |",
         "|---|---|---|---|---|---|---|",
         *(_row(standing) for standing in found),
         "",
         _verdict(found),
         "",
-        *_searches(folder, problem),
+        *_best(folder, problem, found),
+        *_searches(folder, problem, found),
         "",
     ]
 
@@ -91,26 +95,47 @@ def _verdict(found: list[Standing]) -> str:
     )
 
 
-def _searches(folder: Path, problem: str) -> list[str]:
-    lines = ["| searcher | cells trained | minutes | best | command |", "|---|---|---|---|---|"]
+def _best(folder: Path, problem: str, found: list[Standing]) -> list[str]:
+    """The text of the best found cell."""
+    name = next((s.contender.cell for s in found if s.contender.found), None)
+    if name is None:
+        return []
+    text = (folder / problem / "cells" / f"{name}.rnn").read_text(encoding="utf-8")
+    return ["```", text.rstrip(), "```", ""]
+
+
+def _searches(folder: Path, problem: str, found: list[Standing]) -> list[str]:
+    lines = [
+        "| searcher | cells | steps | best validation loss | test, less random's | command |",
+        "|---|---|---|---|---|---|",
+    ]
     published = best_published(folder, problem)
+    by_name = {standing.contender.name: standing for standing in found}
     for searcher in SEARCHES:
-        found = rows(folder, problem, searcher)
-        if not found:
+        trained = rows(folder, problem, searcher)
+        if not trained:
             continue
-        minutes = sum(row["seconds"] or 0.0 for row in found) / 60
-        words = command(Path("records"), problem, searcher, published, len(found), 1)
-        best = f"{_score(found[0]):.4f}" if found[0]["kind"] == "scored" else "none"
+        steps = sum(row["steps"] or 0 for row in trained)
+        words = command(Path("records"), problem, searcher, published, len(trained), 2)
+        best = f"{_score(trained[0]):.4f}" if trained[0]["kind"] == "scored" else "none"
+        against = _against(by_name.get(searcher), by_name.get("random"))
         lines.append(
-            f"| {searcher} | {len(found)} | {minutes:.0f} | {best} | `{' '.join(words)}` |"
+            f"| {searcher} | {len(trained)} | {steps:,} | {best} | {against} "
+            f"| `{' '.join(words)}` |"
         )
     return lines
 
 
-def _score(row: dict[str, object]) -> float:
-    unit = next(key for key in row if key in ("bits/char", "bits/word", "bits", "rel. error"))
-    value = row[unit]
-    return float(value) if isinstance(value, (int, float)) else float("nan")
+def _against(one: Standing | None, other: Standing | None) -> str:
+    """The mean difference of two, paired over seeds, with its standard error."""
+    if one is None or other is None or one is other:
+        return ""
+    pairs = tuple(a - b for a, b in zip(one.losses, other.losses, strict=True))
+    return f"{statistics.fmean(pairs):+.4f} ± {standard_error(pairs):.4f}"
+
+
+def _score(row: dict[str, Any]) -> float:
+    return float(row["score"])
 
 
 def _draw(folder: Path, place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ def command(
 ) -> list[str]:
     """The search as a command; the same command again goes on with it."""
     settings, start = PROBLEMS[problem], SEARCHES[searcher].start or published.cell
+    # As it is given in the project's folder, if it is there.
+    start = os.path.relpath(start) if os.path.exists(start) else start
     return [
         *("rnndsl", "search", start, "--task", problem, "--lr", f"{published.lr:g}"),
         *("--sampler", SEARCHES[searcher].sampler),
@@ -46,6 +49,8 @@ def search(
     folder: Path, problem: str, searcher: str, published: Tuned, trials: int, workers: int
 ) -> None:
     """Search until ``trials`` cells have been trained, those of earlier calls included."""
+    if len(rows(folder, problem, searcher)) >= trials:
+        return
     words = command(folder, problem, searcher, published, trials, workers)
     subprocess.run([sys.executable, "-m", *words], check=True)
 
@@ -55,8 +60,12 @@ def rows(folder: Path, problem: str, searcher: str) -> list[dict[str, Any]]:
     place = study(folder, problem, searcher) / "leaderboard.json"
     if not place.exists():
         return []
-    found = json.loads(place.read_text(encoding="utf-8"))["rows"]
-    return [row for row in found if not row["baseline"]]
+    found = json.loads(place.read_text(encoding="utf-8"))
+    return [
+        {**row, "unit": found["units"][0], "score": row[found["units"][0]]}
+        for row in found["rows"]
+        if not row["baseline"]
+    ]
 
 
 def finalists(folder: Path, problem: str, searcher: str) -> dict[str, Path]:
