@@ -27,7 +27,7 @@ PROBLEMS = {
     for problem in (
         Problem(_TEXT, search_steps=300),
         Problem(_TASK, search_steps=300),
-        Problem(replace(_TASK, task="mackey_glass"), search_steps=250),
+        Problem(replace(_TASK, task="mackey_glass", steps=600), search_steps=150),
     )
 }
 
