@@ -27,7 +27,7 @@ from rnndsl.search.searchers.pool import (
 
 QUERIES = 200
 _EVERY = 5  # queries between fits of a ranking model
-_MOST_SEEDS = {"Optuna GP over features": 10}  # it takes minutes for each
+_MOST_SEEDS = {"Optuna GP over features": 5}  # it takes minutes for each
 
 
 def _ranked(pool: Pool, seed: int) -> PoolSearcher:
