@@ -17,6 +17,7 @@ from standings import Standing, best_published, standard_error, standings
 from rnndsl.atomic import write_text_atomically
 
 PAGE, PICTURE = "contest.md", "contest.svg"
+_FIRST = 5  # the first cells of a search may be so bad that nothing else could be told apart
 
 
 def write_page(folder: Path, docs: Path) -> None:
@@ -138,6 +139,15 @@ def _score(row: dict[str, Any]) -> float:
     return float(row["score"])
 
 
+def _best_so_far(trained: list[dict[str, Any]]) -> list[float]:
+    """The best score after each cell; infinite before the first."""
+    best, curve = float("inf"), []
+    for row in sorted(trained, key=lambda row: row["trial"]):
+        best = min(best, _score(row) if row["kind"] == "scored" else best)
+        curve.append(best)
+    return curve
+
+
 def _draw(folder: Path, place: Path) -> None:
     shown = [p for p in PROBLEMS if any(rows(folder, p, s) for s in SEARCHES)]
     if not shown:
@@ -146,13 +156,13 @@ def _draw(folder: Path, place: Path) -> None:
         1, len(shown), figsize=(4.6 * len(shown), 3.4), squeeze=False, layout="constrained"
     )
     for axis, problem in zip(axes[0], shown, strict=True):
-        for searcher in SEARCHES:
-            found = sorted(rows(folder, problem, searcher), key=lambda row: row["trial"])
-            best, curve = float("inf"), []
-            for row in found:
-                best = min(best, _score(row) if row["kind"] == "scored" else best)
-                curve.append(best)
+        curves = {s: _best_so_far(rows(folder, problem, s)) for s in SEARCHES}
+        for searcher, curve in curves.items():
             axis.step(range(1, len(curve) + 1), curve, where="post", label=searcher)
+        seen = [score for curve in curves.values() for score in curve[_FIRST - 1 :]]
+        if max(seen) > 10 * min(seen):
+            axis.set_yscale("log")
+        axis.set_ylim(0.98 * min(seen), 1.02 * max(seen))
         axis.set(title=problem, xlabel="cells trained", ylabel="best score so far")
         axis.grid(alpha=0.3)
     axes[0][0].legend()
