@@ -15,6 +15,7 @@ pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
 from rnndsl.backends.torch import stepping
+from rnndsl.backends.torch.module import Layer
 from rnndsl.backends.tvm import crowding, worker
 from rnndsl.backends.tvm.arranging import arrange
 from rnndsl.backends.tvm.work import runs
@@ -53,7 +54,7 @@ def run(layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
 
 def problem(
     cell: str, dtype: torch.dtype, batch: int, hidden: int = 19
-) -> tuple[torch.nn.Module, Tensor]:
+) -> tuple[Layer, Tensor]:
     torch.manual_seed(0)
     layer = rnndsl.layer(cell, 5, hidden, backend="tvm").to(dtype)
     return layer, torch.randn(11, batch, 5, dtype=dtype)
