@@ -173,7 +173,7 @@ class Runner:
             values[result.name] = value
         return values
 
-    def _params(self, plan: Plan, like: Tensor, values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    def _params(self, plan: Plan, like: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """What a plan takes as parameters, by who runs it."""
         in_parts = makes_fresh_memory(self.backend, like)
         return tuple([values[name] for name in (plan.parts if in_parts else plan.params)])
@@ -189,13 +189,9 @@ class Runner:
             [values[name].expand(batch, *sizes) for name, sizes in self._state_sizes.items()]
         )
 
-    def shared(self, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """The step's parameters, from what :meth:`prepared` returns."""
-        return tuple([values[name] for name in self._shared_names])
-
-    @cached_property
-    def _shared_names(self) -> tuple[str, ...]:
-        return tuple(leaf.name for leaf in self.program.step.leaves_of(LeafRole.PARAM))
+    def step_params(self, like: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """What :attr:`step` takes as parameters, from what :meth:`prepared` returns."""
+        return self._params(self._step_plan, like, values)
 
     @cached_property
     def _made_sizes(self) -> dict[str, tuple[int, ...]]:

@@ -195,7 +195,7 @@ def test_ctrl_c_ends_with_130_and_nothing_is_lost(tmp_path: Path) -> None:
     while "waiting" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=120) == 130
     assert len(read_rows(tmp_path)) == 2
     watcher = Quiet()
     result = search(tmp_path, trials=6, watcher=watcher)

@@ -118,7 +118,7 @@ def test_a_killed_worker_is_replaced_and_its_trial_done_again(tmp_path: Path) ->
     victim = min(running)
     os.kill(victim, signal.SIGKILL)
     gate.touch()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=120) == 0
     check_nothing_is_lost(place, 6, {running[victim].number})
     assert (tmp_path / "winner.rnn").exists()
 
@@ -129,7 +129,7 @@ def test_workers_end_with_the_search_that_started_them(number: int, tmp_path: Pa
     process = start(place, 2, 50, tmp_path / "gate")
     pids = list(wait_for_pids(place, 2, process))
     process.send_signal(number)
-    assert process.wait(timeout=60) == (130 if number == signal.SIGINT else -number)
+    assert process.wait(timeout=180) == (130 if number == signal.SIGINT else -number)
     for _ in range(200):
         if not any(_lives(pid) for pid in pids):
             break
