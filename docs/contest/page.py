@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def _problem(folder: Path, problem: str) -> list[str]:
     if not found:
         return []
     settings = PROBLEMS[problem].settings
+    digits = _decimals(found)
     unit = rows(folder, problem, next(iter(SEARCHES)))[0]["unit"]
     size = f"as many parameters as an LSTM of width {settings.hidden}"
     return [
@@ -59,30 +61,36 @@ def _problem(folder: Path, problem: str) -> list[str]:
         "",
         f"| cell | found by | test, {unit} | difference | learning rate | width | parameters |",
         "|---|---|---|---|---|---|---|",
-        *(_row(standing) for standing in found),
+        *(_row(standing, digits) for standing in found),
         "",
-        _verdict(found),
+        _verdict(found, digits),
         "",
         *_best(folder, problem, found),
-        *_searches(folder, problem, found),
+        *_searches(folder, problem, found, digits),
         "",
     ]
 
 
-def _row(standing: Standing) -> str:
+def _decimals(found: list[Standing]) -> int:
+    """So many that the smallest standard error has two digits."""
+    return max(4, 1 - math.floor(math.log10(min(standing.error for standing in found))))
+
+
+def _row(standing: Standing, digits: int) -> str:
     contender = standing.contender
     by = contender.name if contender.found else "published"
-    same = standing.difference == 0 and not contender.found
     difference = (
-        "reference" if same else f"{standing.difference:+.4f} ± {standing.difference_error:.4f}"
+        "reference"
+        if standing.difference == 0 and not contender.found
+        else f"{standing.difference:+.{digits}f} ± {standing.difference_error:.{digits}f}"
     )
     return (
-        f"| {contender.cell} | {by} | {standing.mean:.4f} ± {standing.error:.4f} | {difference} "
-        f"| {standing.lr:g} | {standing.width} | {standing.parameters:,} |"
+        f"| {contender.cell} | {by} | {standing.mean:.{digits}f} ± {standing.error:.{digits}f} "
+        f"| {difference} | {standing.lr:g} | {standing.width} | {standing.parameters:,} |"
     )
 
 
-def _verdict(found: list[Standing]) -> str:
+def _verdict(found: list[Standing], digits: int) -> str:
     """Whether a found cell is better than the best published one, beyond two standard errors."""
     best = next((standing for standing in found if standing.contender.found), None)
     if best is None:
@@ -92,7 +100,7 @@ def _verdict(found: list[Standing]) -> str:
     sure = "beyond two standard errors" if errors > 2 else "within two standard errors"
     return (
         f"The best found cell, {name}, is {than} than the best published one by "
-        f"{abs(best.difference):.4f}, {errors:.1f} standard errors, {sure}."
+        f"{abs(best.difference):.{digits}f}, {errors:.1f} standard errors: {sure}."
     )
 
 
@@ -105,7 +113,7 @@ def _best(folder: Path, problem: str, found: list[Standing]) -> list[str]:
     return ["```", text.rstrip(), "```", ""]
 
 
-def _searches(folder: Path, problem: str, found: list[Standing]) -> list[str]:
+def _searches(folder: Path, problem: str, found: list[Standing], digits: int) -> list[str]:
     lines = [
         "| searcher | cells | steps | best validation loss | test, less random's | command |",
         "|---|---|---|---|---|---|",
@@ -118,8 +126,8 @@ def _searches(folder: Path, problem: str, found: list[Standing]) -> list[str]:
             continue
         steps = sum(row["steps"] or 0 for row in trained)
         words = command(Path("records"), problem, searcher, published, len(trained), 2)
-        best = f"{_score(trained[0]):.4f}" if trained[0]["kind"] == "scored" else "none"
-        against = _against(by_name.get(searcher), by_name.get("random"))
+        best = f"{_score(trained[0]):.{digits}f}" if trained[0]["kind"] == "scored" else "none"
+        against = _against(by_name.get(searcher), by_name.get("random"), digits)
         lines.append(
             f"| {searcher} | {len(trained)} | {steps:,} | {best} | {against} "
             f"| `{' '.join(words)}` |"
@@ -127,12 +135,12 @@ def _searches(folder: Path, problem: str, found: list[Standing]) -> list[str]:
     return lines
 
 
-def _against(one: Standing | None, other: Standing | None) -> str:
+def _against(one: Standing | None, other: Standing | None, digits: int) -> str:
     """The mean difference of two, paired over seeds, with its standard error."""
     if one is None or other is None or one is other:
         return ""
     pairs = tuple(a - b for a, b in zip(one.losses, other.losses, strict=True))
-    return f"{statistics.fmean(pairs):+.4f} ± {standard_error(pairs):.4f}"
+    return f"{statistics.fmean(pairs):+.{digits}f} ± {standard_error(pairs):.{digits}f}"
 
 
 def _score(row: dict[str, Any]) -> float:
