@@ -11,7 +11,7 @@ gradients are compared with the cell's operations in float64.  Then they take tu
 process, on float32; the time is the median over the turns.  A turn shorter than 5 ms is several
 calls, after one that is not counted.  A turn whose threads waited more than 2% of its time for a
 processor that other processes had does not count, as long as there are enough others.  The
-machine was shared: the timed turns had priority over everything else on it.
+machine was shared: other programs waited while turns were timed.
 
 Each column of a peer holds **its time by ours (above 1, ours is faster)**, and its time.
 
