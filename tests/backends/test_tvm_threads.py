@@ -52,9 +52,7 @@ def run(layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
     return [y.detach(), *(f.detach() for f in finals), *torch.autograd.grad(loss, [x, *params])]
 
 
-def problem(
-    cell: str, dtype: torch.dtype, batch: int, hidden: int = 19
-) -> tuple[Layer, Tensor]:
+def problem(cell: str, dtype: torch.dtype, batch: int, hidden: int = 19) -> tuple[Layer, Tensor]:
     torch.manual_seed(0)
     layer = rnndsl.layer(cell, 5, hidden, backend="tvm").to(dtype)
     return layer, torch.randn(11, batch, 5, dtype=dtype)
