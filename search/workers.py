@@ -17,6 +17,7 @@ from typing import Any
 from optuna.pruners import BasePruner
 
 from rnndsl.diagnostics import RnndslError
+from rnndsl.processors import usable_processors
 from rnndsl.search.errors import WorkersKeepDying
 from rnndsl.search.objective import Objective
 from rnndsl.search.storage import Place
@@ -172,8 +173,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 def share_of_threads(workers: int) -> int:
     """How many threads each of so many workers may use on this machine; at least one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // workers)
+    return max(1, usable_processors() // workers)
 
 
 # --------------------------------------------------------------------- in the worker process

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
+from rnndsl.processors import usable_processors
+
 T = TypeVar("T")
 
 
@@ -25,7 +27,7 @@ class Ahead(Generic[T]):
 
     def begin(self, key: str, make: Callable[[], T]) -> None:
         """Start to make it, if there is a processor for that and nobody has."""
-        if _processors() < 2:
+        if usable_processors() < 2:
             return
         with self._lock:
             if key in self._made:
@@ -46,10 +48,3 @@ class Ahead(Generic[T]):
         with self._lock:
             found = self._made.pop(key, None)
         return None if found is None else found.result()
-
-
-def _processors() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,7 +13,7 @@ from rnndsl.backends.tvm.ahead import Ahead
 
 @pytest.fixture(autouse=True)
 def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_processors", lambda: 2)
+    monkeypatch.setattr(ahead, "usable_processors", lambda: 2)
 
 
 def test_what_was_begun_is_taken_once() -> None:
@@ -61,7 +61,7 @@ def test_a_forked_process_waits_for_no_thread_of_the_first() -> None:
 
 
 def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_processors", lambda: 1)
+    monkeypatch.setattr(ahead, "usable_processors", lambda: 1)
     made: Ahead[int] = Ahead()
     made.begin("a", lambda: 1)
     assert made.take("a") is None
