@@ -38,14 +38,27 @@ def token_loss(logits: Tensor, targets: Tensor, reduction: str = "mean") -> Tens
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
 
 
-def training_loss(output: Output, loss: Tensor, config: TrainConfig) -> Tensor:
-    """``loss`` with the penalties on the output and on its change over time (AWD-LSTM)."""
-    total = loss
+def training_loss(
+    output: Output,
+    loss: Tensor,
+    config: TrainConfig,
+    steps: int | None = None,
+    last: Tensor | None = None,
+) -> Tensor:
+    """``loss`` with the penalties on the output and on its change over time (AWD-LSTM).
+
+    Of a block of a chunk, ``steps`` are those of the chunk, and ``last`` [1, B, H] is the raw
+    output before the block: then the penalties are the block's shares of the chunk's.
+    """
+    total, steps = loss, output.raw.shape[0] if steps is None else steps
     if config.activation_penalty:
-        total = total + config.activation_penalty * output.dropped.square().mean()
-    if config.temporal_penalty and output.raw.shape[0] > 1:
-        change = output.raw[1:] - output.raw[:-1]
-        total = total + config.temporal_penalty * change.square().mean()
+        share = output.raw.shape[0] / steps
+        total = total + config.activation_penalty * share * output.dropped.square().mean()
+    if config.temporal_penalty and steps > 1:
+        raw = output.raw if last is None else torch.cat([last, output.raw])
+        size = output.raw[0].numel() * (steps - 1)
+        change = (raw[1:] - raw[:-1]).square().sum() / size
+        total = total + config.temporal_penalty * change
     return total
 
 
@@ -59,18 +72,11 @@ def _in_blocks(
         assert isinstance(carried, tuple)
         state, last = carried
         output = model(tokens, state, masks)
-        share = tokens.shape[0] / steps
-        loss = token_loss(output.logits, targets) * share
-        total = loss
-        if config.activation_penalty:
-            total = total + config.activation_penalty * share * output.dropped.square().mean()
-        if not config.temporal_penalty or steps == 1:
-            return torch.stack([loss, total]), (output.state, None)
-        raw = torch.cat([last, output.raw]) if isinstance(last, Tensor) else output.raw
-        size = output.raw[0].numel() * (steps - 1)
-        change = (raw[1:] - raw[:-1]).square().sum() / size
-        total = total + config.temporal_penalty * change
-        return torch.stack([loss, total]), (output.state, output.raw[-1:])
+        assert last is None or isinstance(last, Tensor)
+        loss = token_loss(output.logits, targets) * (tokens.shape[0] / steps)
+        total = training_loss(output, loss, config, steps, last)
+        last = output.raw[-1:] if config.temporal_penalty and steps > 1 else None
+        return torch.stack([loss, total]), (output.state, last)
 
     budget, generators = config.memory_budget, [model.generator]
     losses, carried = blockwise(
