@@ -44,10 +44,17 @@ def memory_plan(
     time, batch = (int(size) for size in inputs[0].shape[:2])
     size = batch * inputs[0].element_size()
     costs = Costs(derivative.step_elements * size, derivative.state_elements * size)
+    return affordable_plan(costs, time, batch, budget, time if whole and budget is None else None)
+
+
+def affordable_plan(
+    costs: Costs, steps: int, batch: int, budget: int | None, block: int | None = None
+) -> MemoryPlan:
+    """As plan_memory; LayerInputError (E0423) if the budget is too small for these inputs."""
     try:
-        return plan_memory(costs, time, budget, time if whole and budget is None else None)
+        return plan_memory(costs, steps, budget, block)
     except BudgetTooSmallError as error:
-        problem = catalogue.BudgetTooSmall(None, error.budget, time, batch, error.least)
+        problem = catalogue.BudgetTooSmall(None, error.budget, steps, batch, error.least)
         raise LayerInputError(problem) from None
 
 

@@ -11,9 +11,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.torch.errors import LayerInputError
-from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
+from rnndsl.backends.torch.memory import affordable_plan
+from rnndsl.compiler.memory import Costs, MemoryPlan
 from rnndsl.training.states import State, detach_state, map_state, state_tensors
 
 # ``part(state, *streams)`` of one block [L, B, *shape]: its share of the loss, and the state after
@@ -100,12 +99,8 @@ class Blocks:
         """The plan, from what autograd holds of the first block."""
         state_size = sum(t.numel() * t.element_size() for t in state_tensors(state))
         costs = Costs(-(-size // min(self.length, self.steps)), max(state_size, 1))
-        try:
-            return plan_memory(costs, self.steps, self.budget, self.length)
-        except BudgetTooSmallError as error:
-            batch = self.streams[0].shape[1]
-            problem = catalogue.BudgetTooSmall(None, error.budget, self.steps, batch, error.least)
-            raise LayerInputError(problem) from None
+        batch = self.streams[0].shape[1]
+        return affordable_plan(costs, self.steps, batch, self.budget, self.length)
 
     def _run(self, block: int, before: State) -> _Done:
         """A block with its graph, from a state that is cut off from what came before."""
