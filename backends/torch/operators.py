@@ -80,18 +80,10 @@ def _run_backward(
         return find_runner(program).run_backward(inputs, states, params, needs, kept, cotangents)
 
 
-def _run_backward_apart(
-    program: str,
-    inputs: Tensors,
-    states: Tensors,
-    params: Tensors,
-    needs: Sequence[bool],
-    kept: Tensors,
-    cotangents: Sequence[Tensor | None],
-) -> list[Tensor]:
+def _run_backward_apart(program: str, inputs: Tensors, *others: Any) -> list[Tensor]:
     """The same in memory of their own, as an operator must return them."""
     with plain(inputs[0]):
-        return own(_run_backward(program, inputs, states, params, needs, kept, cotangents), [])
+        return own(_run_backward(program, inputs, *others), [])
 
 
 _library.impl("run", _run, "CompositeExplicitAutograd")
