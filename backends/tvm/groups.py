@@ -99,7 +99,7 @@ class _Finder:
 
     def work(self, step: Step, stage: int) -> Work:
         """What a loop nest does for one example and time step."""
-        if is_joined_in_place(self.graph, self.schedule, step):
+        if is_joined_in_place(self.graph, self.schedule, step.values[0]):
             return Work()
         products = elements = 0
         for node in self._nodes(step):
@@ -192,7 +192,7 @@ class _Finder:
             return "apart: one product over all rows, once their streams are there"
         if found.op == "contract":
             return "apart: a tile of results is in registers until its sums are whole"
-        if is_joined_in_place(self.graph, self.schedule, step):
+        if is_joined_in_place(self.graph, self.schedule, step.values[0]):
             return "no loop: its parts are computed where it lies"
         if found.op in _REDUCTIONS:
             return f"apart: {found.op} goes through all elements before the first result"
@@ -211,8 +211,7 @@ class _Finder:
             return f"{to} reads {what} in {where}"
         if node.op == "contract":
             return f"the product {to} needs all of {what}"
-        joined = is_joined_in_place(self.graph, self.schedule, Step(StepKind.NODE, (reader,)))
-        if joined and self.readers[reader]:
+        if is_joined_in_place(self.graph, self.schedule, reader) and self.readers[reader]:
             further = self._reason(reader, *self.readers[reader][0], stage)
             return f"{further}, of which {what} is a part"
         if node.op in _REDUCTIONS:

@@ -47,15 +47,14 @@ def runs(graph: Graph, schedule: Schedule, stage: StageSteps) -> list[Run]:
         if is_split(graph, step):
             flush()
             found.append(Run((step,), True))
-        elif not is_joined_in_place(graph, schedule, step):
+        elif not is_joined_in_place(graph, schedule, step.values[0]):
             between.append(step)
     flush()
     return found
 
 
-def is_joined_in_place(graph: Graph, schedule: Schedule, step: Step) -> bool:
-    """Whether a step is a concat that is there once its operands are."""
-    value = step.values[0]
+def is_joined_in_place(graph: Graph, schedule: Schedule, value: int) -> bool:
+    """Whether a value is a concat that is there once its operands are."""
     node = graph.definition(value)
     if not isinstance(node, Node) or node.op != "concat":
         return False
