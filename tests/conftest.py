@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 # Kernels are kept between runs of the tests, beside what pytest keeps, not among the user's own.
 _KERNELS = Path(__file__).resolve().parents[1] / ".pytest_cache" / "rnndsl"
 os.environ.setdefault("RNNDSL_CACHE", str(_KERNELS))
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and so would the programs
+# that they start in order to interrupt them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
