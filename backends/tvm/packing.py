@@ -154,22 +154,18 @@ def _transposed(
 
     def square(a: Expr, b: Expr) -> Stmt | None:
         first, second = a * width, b * width
-        vectors, statements = list[Expr](), list[Stmt]()
+        statements = list[Stmt]()
 
         def keep(vector: Expr) -> Expr:
-            buffer, declared = tir.registers((width,), dtype, "line")
-            whole = tirx.Ramp(tir.index(0), tir.index(1), width)
-            statements.extend([declared, tir.store(buffer, (whole,), vector)])
-            return tir.load(buffer, (whole,))
+            line, named = tir.bind("line", vector, f"{dtype}x{width}")
+            statements.append(named)
+            return line
 
         def interleaved(a: Expr, b: Expr) -> list[Expr]:
-            both, declared = tir.registers((2 * width,), dtype, "both")
-            name, kind = "llvm.vector.interleave2", f"{dtype}x{2 * width}"
-            value = tirx.call_llvm_pure_intrin(kind, name, a, b)
-            whole = tirx.Ramp(tir.index(0), tir.index(1), 2 * width)
-            statements.extend([declared, tir.store(both, (whole,), value)])
-            halves = (tirx.Ramp(tir.index(k), tir.index(1), width) for k in (0, width))
-            return [keep(tir.load(both, (half,))) for half in halves]
+            # Lanes of the second vector are counted on from those of the first.
+            pairs = zip(range(width), range(width, 2 * width), strict=True)
+            order = [tir.index(lane) for pair in pairs for lane in pair]
+            return [keep(tirx.Shuffle([a, b], half)) for half in (order[:width], order[width:])]
 
         along = tirx.Ramp(second, tir.index(1), width)
         dtype = str(source(first, second).ty.dtype)
