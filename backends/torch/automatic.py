@@ -50,7 +50,7 @@ def resolve(backend: str, like: Tensor) -> str:
 
 def backend_for(like: Tensor) -> str:
     """Who runs a plan on such tensors under "auto"."""
-    if like.device.type != "cpu" or like.dtype not in DTYPES:
+    if not like.is_cpu or like.dtype not in DTYPES:
         return "torch"
     return "tvm" if tvm_is_installed() else "torch"
 

@@ -192,14 +192,19 @@ class BlockRun:
         if boundary == 0:
             return self.start
         groups = {"input": self.inputs, "output": outputs, "saved": saved}
-        before = self._steps(boundary - 1)
-        time = before.start if self.program.reverse else before.stop - 1
+        before, here = self._steps(boundary - 1), self._steps(boundary)
+        last, first_time = before.stop - 1, here.start
+        if self.program.reverse:
+            last, first_time = before.start, here.stop - 1
         stored: Iterator[Tensor] = iter(made.get(boundary, ()))
+        places = self.derivative.places if saved else {}
         found = []
         for name, place, first in zip(self.program.states, self.places, self.start, strict=True):
-            here = place or (self.derivative.places.get(f"next.{name}") if saved else None)
-            if here is not None:
-                found.append(fresh(groups[here.group][here.index][time]))
+            after, ahead = place or places.get(f"next.{name}"), places.get(f"prev.{name}")
+            if after is not None:
+                found.append(fresh(groups[after.group][after.index][last]))
+            elif ahead is not None:
+                found.append(fresh(groups[ahead.group][ahead.index][first_time]))
             else:  # where nothing is saved, nothing reads the states that no stream holds
                 found.append(next(stored, first))
         return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
@@ -14,7 +15,7 @@ from rnndsl.compiler.autodiff import (
     save_least,
 )
 from rnndsl.compiler.forms.choose import STEPS, with_forms
-from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole, Type
+from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole, Type
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.plan import Plan
 
@@ -32,7 +33,8 @@ class ProgramDerivative:
     """Forward, backward and shared backward graphs of a program.
 
     ``kept`` are the types of the streams that the forward graph saves besides its outputs;
-    ``places`` says where the backward graph finds each ``saved.<k>`` and ``next.<state>``,
+    ``places`` says where the backward graph finds each ``saved.<k>``, and each state before its
+    steps (``prev.<state>``), or after them where that stream is there anyway (``next.<state>``);
     ``state_places`` which output or input holds each state after every step, if one does.
     One step of one example saves ``step_elements`` numbers; ``state_elements`` are those of
     the states that no stream holds.  ``formed`` says that PyTorch runs a recurrence of the
@@ -90,8 +92,9 @@ def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> Program
     forward = run_pipeline(found.forward, PIPELINES["final"])
     backward = run_pipeline(found.backward, PIPELINES["backward"])
     shared = run_pipeline(differentiate_shared(program.prepare), PIPELINES["final"])
-    results = forward.results_of(ResultRole.OUTPUT)
     count = len(program.outputs)
+    forward = _saving_states_before(forward, count)
+    results = forward.results_of(ResultRole.OUTPUT)
     inputs = list(program.inputs)
     homes: dict[int, Place] = {}
     for index, result in enumerate(results[:count]):
@@ -117,6 +120,21 @@ def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> Program
     return ProgramDerivative(
         *plans, formed, shared, types, tuple(kept), places, held, saved, unheld
     )
+
+
+def _saving_states_before(forward: Graph, outputs: int) -> Graph:
+    """The forward graph, saving states as they are before a step where nothing else wants them
+    after it: so the backward pass need not move them by a step."""
+    results = list(forward.results)
+    streams = [k for k, result in enumerate(results) if result.role is ResultRole.OUTPUT]
+    uses = Counter(results[k].value for k in streams)
+    for k in streams[outputs:]:
+        kind, _, state = results[k].name.partition(".")
+        is_input = isinstance(forward.definition(results[k].value), Leaf)
+        if kind == "next" and uses[results[k].value] == 1 and not is_input:
+            leaf = forward.leaf_index(state, LeafRole.STATE)
+            results[k] = replace(results[k], name=f"prev.{state}", value=leaf)
+    return replace(forward, results=tuple(results))
 
 
 def _state_places(program: SequenceProgram, forward: Graph) -> tuple[Place | None, ...]:

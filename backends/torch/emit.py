@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from rnndsl.backends.torch.analysis import PlanFacts
 from rnndsl.backends.torch.naming import RESERVED, identifier
+from rnndsl.backends.torch.partitions import partitions
 from rnndsl.backends.torch.source import HEADER
 from rnndsl.backends.torch.statements import Statements
 from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, rank_one
@@ -41,9 +42,13 @@ def emit_shared(graph: Graph) -> str:
     params = write.leaf_names(LeafRole.PARAM)
     write.streams.update(enumerate(params))
     body = _unpacked(params, "params")
+    groups = partitions(graph)
     for value, _ in graph.node_values():
         # Views and constants that a statement asks for stand right before it.
-        write.assign(value, write.prelude, 0)
+        if value not in groups:
+            write.assign(value, write.prelude, 0)
+        elif value not in write.streams:
+            write.cut(groups[value], write.prelude)
     values = [write.stream(result.value) for result in graph.results]
     lines = [*body, *write.prelude, f"return {_tuple(values)}"]
     return _module(f"def {function_name(graph)}(params, like):", lines)

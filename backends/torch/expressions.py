@@ -175,8 +175,7 @@ def _concat(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
 def _slice(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
     (a,) = operands
     start, stop = sizes(node.attr("bounds"))
-    axis = _axis(node, a)
-    return f"{a.text}[..., {start}:{stop}{', :' * (-axis - 1)}]"
+    return f"{a.text}.narrow({_axis(node, a)}, {start}, {stop - start})"
 
 
 def _pad(node: Node, operands: tuple[Operand, ...], site: Site) -> str:

@@ -59,6 +59,7 @@ class Layer(nn.Module):
         self.state_types = {f.name: f.type for f in graph.leaves_of(LeafRole.STATE)}
         self.input_sizes = {name: kind.sizes for name, kind in self.input_types.items()}
         self.state_sizes = {name: kind.sizes for name, kind in self.state_types.items()}
+        self._usual = self._expected(first.like(), options.batch_first)
 
     # ------------------------------------------------------------------------------- calls
 
@@ -146,7 +147,7 @@ class Layer(nn.Module):
             if index and self.options.dropout:
                 x = F.dropout(x, self.options.dropout, self.training)
             parts = []
-            for direction, _ in self._at(index):
+            for direction in self._at(index):
                 outputs, final = direction(
                     [x, *extra, *_flags(batch, direction.reverse)],
                     next(starts),
@@ -162,17 +163,13 @@ class Layer(nn.Module):
 
     def stack(self) -> list[Direction]:
         """The layers, forward in time, from the lowest."""
-        return [self._at(index)[0][0] for index in range(self.options.num_layers)]
+        return [self._at(index)[0] for index in range(self.options.num_layers)]
 
-    def _at(self, index: int) -> list[tuple[Direction, str]]:
-        """The directions of one layer, each with its name."""
-        keys = [str(index), f"{index}_reverse"][: self.directions]
-        found = []
-        for key in keys:
-            direction = self.layers[key]
-            assert isinstance(direction, Direction)
-            found.append((direction, f"layer {key.replace('_', ' ')}"))
-        return found
+    def _at(self, index: int) -> list[Direction]:
+        """The directions of one layer."""
+        keys = (str(index), f"{index}_reverse")[: self.directions]
+        modules: Any = self.layers._modules
+        return [modules[key] for key in keys]
 
     def _starts(self, batch: Batch, state: State | Sequence[Tensor] | None) -> list[list[Tensor]]:
         """The states before the first step, for each layer and direction."""
@@ -214,7 +211,8 @@ class Layer(nn.Module):
         with operators.plain(x):
             for index in range(self.options.num_layers):
                 parts = []
-                for direction, label in self._at(index):
+                for direction in self._at(index):
+                    label = f"layer {index}{' reverse' if direction.reverse else ''}"
                     start = next(starts)
                     streams = [x, *extra, *_flags(batch, direction.reverse)]
                     resets, lengths = batch.reset is not None, batch.valid is not None
@@ -238,9 +236,15 @@ class Layer(nn.Module):
 
     def expected(self, batch_first: bool | None = None) -> Expected:
         """What calls must look like now: dtype and device follow ``.to()``."""
-        like = self.first.like()
+        like, usual = self.first.like(), self._usual
         first = self.options.batch_first if batch_first is None else batch_first
-        return Expected(self.input_types, self.input_sizes, like.dtype, like.device, first)
+        if (like.dtype, like.device, first) == (usual.dtype, usual.device, usual.batch_first):
+            return usual
+        return self._expected(like, first)
+
+    def _expected(self, like: Tensor, batch_first: bool) -> Expected:
+        kinds = self.input_types, self.input_sizes
+        return Expected(*kinds, like.dtype, like.device, batch_first)
 
     @property
     def first(self) -> Direction:
@@ -250,6 +254,8 @@ class Layer(nn.Module):
         return found
 
     def _tap_names(self, taps: Sequence[str]) -> tuple[str, ...]:
+        if taps == ():
+            return ()
         if not isinstance(taps, Sequence):
             kind = f"a {type(taps).__name__}"
             raise LayerInputError(catalogue.BadOption(None, "taps", "a tuple of names", kind))

@@ -12,7 +12,7 @@ cell declares), params [*shape], in the order of the program's inputs, states an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -38,14 +38,18 @@ _library.define(
 Tensors = Sequence[Tensor]
 
 
-@contextmanager
-def plain(like: Tensor) -> Iterator[None]:
+def plain(like: Tensor) -> AbstractContextManager[None]:
     """Torch operations as they are: they record no gradient, and autocast leaves them alone."""
     device = like.device.type
     casts = torch.is_autocast_enabled(device)
-    if not casts and not torch.is_grad_enabled():
-        yield
-        return
+    return _plain(device, casts) if casts or torch.is_grad_enabled() else _AS_IT_IS
+
+
+_AS_IT_IS = nullcontext()
+
+
+@contextmanager
+def _plain(device: str, casts: bool) -> Iterator[None]:
     with torch.no_grad():
         if casts:
             with torch.autocast(device, enabled=False):

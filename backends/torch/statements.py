@@ -13,6 +13,7 @@ from rnndsl.backends.torch.expressions import (
 )
 from rnndsl.backends.torch.naming import RESERVED, unique, value_names
 from rnndsl.compiler.ir import Graph, LeafRole, Node
+from rnndsl.compiler.op_types import int_attr
 
 LEAD = {0: "", 1: "B, ", 2: "T, B, "}
 
@@ -57,6 +58,21 @@ class Statements:
         name = self.names[value]
         lines.append(f"{name} = {self._expression(value, node, depth)}")
         (self.local if depth == 1 else self.streams)[value] = name
+
+    def cut(self, parts: tuple[int, ...], lines: list[str]) -> None:
+        """The statement that computes the slices of a shared value, which are all of it.
+
+        "Unsafe" for the caller are results that autograd takes for no views of each other: as
+        parts of gradients they may be changed in place.
+        """
+        node = self.node(parts[0])
+        (operand,) = node.operands
+        axis = int_attr(dict(node.attrs), "axis")
+        lengths = tuple(self.graph.type_of(value).sizes[axis] for value in parts)
+        names = [self.names[value] for value in parts]
+        whole = self.stream(operand)
+        lines.append(f"{', '.join(names)} = {whole}.unsafe_split_with_sizes({lengths}, {axis})")
+        self.streams.update(zip(parts, names, strict=True))
 
     def stream(self, value: int) -> str:
         """The text of a value outside of loops."""

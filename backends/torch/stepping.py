@@ -7,6 +7,7 @@ Both hold their states, take the step's inputs [B, *shape], contiguous, and retu
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -102,7 +103,7 @@ class KernelStep:
         if self._table is None:
             self._function(*addresses, *self._before, y.data_ptr(), *self._after)
         else:
-            self._table[: len(addresses)] = addresses
+            self._table[: len(addresses)] = array("q", addresses)
             self._table[self._place] = y.data_ptr()
             parts = self._function.parts(self._parts, 1, self._shape[0])
             self._table[self._last] = parts

@@ -127,7 +127,6 @@ def _step_of(direction: Direction, batch: int, expected: Expected) -> KernelStep
     runner = find_runner(handle)
     params = [tensor.detach().clone() for tensor in direction.tensors_of(names)]
     like = torch.empty((1, batch), dtype=expected.dtype, device=expected.device)
-    values = runner.prepared([like], params)
-    start = runner.start([like], (), values)
+    values, start = runner.prepared(like, params)
     packed = resolve(direction.backend, like) == "tvm" and like.dtype in PACKED_DTYPES
     return (KernelStep if packed else PlanStep)(runner, values, start, like)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from math import prod
 from threading import Lock
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.ir import Result, ResultRole
@@ -22,6 +24,8 @@ Tensors = tuple[Tensor, ...]
 # Scratch memory kept between calls, for each kernel: one per thread that calls at a time.
 _MOST_SPARE_BYTES = 1 << 26
 _MOST_SPARES = 4
+# Lengths and batches whose sizes are remembered.
+_MOST_SIZES = 256
 # Types of tensors by their names for kernels.
 DTYPES = {
     torch.float32: "float32",
@@ -44,6 +48,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
 
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
+    distinct = places == list(range(len(places)))
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = list(plan.parts)
 
@@ -51,24 +56,29 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
         xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
     ) -> tuple[Tensors, ...]:
         like = xs[0]
-        if like.device.type != "cpu":
-            raise LayerInputError(
-                catalogue.WrongDevice(None, "a stream for TVM", "cpu", str(like.device))
-            )
-        if like.dtype not in DTYPES:
-            expected = "float32, float64, bfloat16 or float16"
-            raise LayerInputError(
-                catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
-            )
-        if like.dtype not in kernels:
+        if not like.is_cpu or like.dtype not in kernels:
+            _check(like)
             with _compiling:  # threads that call a layer for the first time wait for one of them
                 if like.dtype not in kernels:
                     made = compile_worker(slim, DTYPES[like.dtype], soon=then)
                     kernels[like.dtype] = _caller(*made, params)
         found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
-        return tuple([found[place] for place in places]), finals, totals
+        return (found if distinct else tuple([found[place] for place in places])), finals, totals
 
     return run
+
+
+def _check(like: Tensor) -> None:
+    """LayerInputError where there are no kernels for such a stream."""
+    if not like.is_cpu:
+        raise LayerInputError(
+            catalogue.WrongDevice(None, "a stream for TVM", "cpu", str(like.device))
+        )
+    if like.dtype not in DTYPES:
+        expected = "float32, float64, bfloat16 or float16"
+        raise LayerInputError(
+            catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
+        )
 
 
 def _with_distinct_outputs(plan: Plan) -> tuple[Plan, list[int]]:
@@ -87,17 +97,15 @@ def _caller(
     signature: Signature, worker: Worker, params: list[str]
 ) -> Callable[..., tuple[Tensors, ...]]:
     """A compiled plan as a function of tensors, on as many threads as PyTorch uses."""
-    weights = [params.index(weight.source) for weight in signature.weights]
+    weights = pick([params.index(weight.source) for weight in signature.weights])
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
     work_dtype = torch.float64 if signature.dtype == "float64" else torch.float32
-    # For each array what comes before its own axes ([T, B], [B] or nothing), and their size.
-    sizes = [
-        *((0, prod(stream.shape)) for stream in signature.inputs),
-        *((2, prod(weight.shape)) for weight in signature.weights),
-        *((1, prod(state.shape)) for state in signature.states),
-    ]
+    # The own sizes of streams, weights and states that are given.
+    streams = [prod(stream.shape) for stream in signature.inputs]
+    constants = [prod(weight.shape) for weight in signature.weights]
+    carried = [prod(state.shape) for state in signature.states]
     # Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
     spare: list[Tensor] = []
 
@@ -108,33 +116,34 @@ def _caller(
                 return found
         return like.new_empty((elements,), dtype=work_dtype)
 
+    @lru_cache(maxsize=_MOST_SIZES)
+    def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[int]]:
+        """The shapes of the outputs, and how many elements each array has that is given."""
+        rows = steps * batch
+        given = [rows * size for size in streams] + constants + [batch * size for size in carried]
+        return [(steps, batch, *shape) for shape in outputs], given
+
     def call(
         xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
     ) -> tuple[Tensors, ...]:
         like = xs[0]
-        steps, batch = like.shape[:2]
-        # Blocks do the same work in parts of their own, in whichever call they come.
-        length = block or steps
-        made = tuple([like.new_empty((steps, batch, *shape)) for shape in outputs])
+        dtype, (steps, batch, *_) = like.dtype, like.shape
+        shapes, expected = sizes(steps, batch)
         # The kernel writes the final states over the first ones.
         states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
+        arrays = [x.contiguous() for x in (*xs, *weights(given))]
+        arrays += states
+        # Addresses tell nothing: an array of another type or size would be overrun.
+        if [a.numel() for a in arrays] != expected or any(a.dtype != dtype for a in arrays):
+            shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
+            raise TypeError(f"a kernel for other arrays than {shown}")
+        made = tuple([like.new_empty(shape) for shape in shapes])
         sums = gathered or tuple([like.new_empty(shape) for shape in totals])
-        rows = steps * batch
+        # Blocks do the same work in parts of their own, in whichever call they come.
+        length = block or steps
         parts = worker.parts(torch.get_num_threads(), length, batch)
         work = scratch(like, workspace.elements(min(length, steps), batch, parts))
-        arrays = (
-            *[x.contiguous() for x in xs],
-            *[given[place].contiguous() for place in weights],
-            *states,
-            *made,
-            *sums,
-            work,
-        )
-        # Addresses tell nothing: an array of another type or size would be overrun.
-        for array, (lead, size) in zip(arrays, sizes, strict=False):
-            if array.dtype != like.dtype or array.numel() != size * (rows, batch, 1)[lead]:
-                raise TypeError(f"an array is {array.dtype} {list(array.shape)}")
-        numbers = [array.data_ptr() for array in arrays]
+        numbers = [array.data_ptr() for array in (*arrays, *made, *sums, work)]
         blocks = (length, int(bool(gathered))) if totals else ()
         worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
         if work.nbytes <= _MOST_SPARE_BYTES and len(spare) < _MOST_SPARES:

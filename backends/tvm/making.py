@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import tempfile
 from collections.abc import Callable
@@ -130,8 +129,7 @@ def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str = "native")
     signature, executable = _compiled(plan, dtype, alone, target, entry=True)
     function = executable[signature.symbol]
     if choices.passing is Passed.TABLE:
-        # TVM's functions take the address of the table as a number.
-        return signature, Worker(lambda table: function(ctypes.addressof(table)))
+        return signature, Worker(function)
     return signature, function
 
 

@@ -7,6 +7,7 @@ thread that calls has its own, and none is added to those that PyTorch uses.
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,7 @@ class Worker:
 
     def __init__(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[int], Any],
         start: Any | None = None,
         stages: tuple[StageWork, ...] = (),
         adapts: bool = False,
@@ -48,21 +49,22 @@ class Worker:
     def __call__(self, numbers: Sequence[int], parts: int) -> None:
         self.run(self.table(numbers, parts), parts)
 
-    def table(self, numbers: Sequence[int], parts: int) -> Any:
+    def table(self, numbers: Sequence[int], parts: int) -> array[int]:
         """What :meth:`run` takes, once or again and again by one thread, numbers changed."""
-        count = len(numbers)
+        table = array("q", numbers)
         if parts > 1:
             # The parts count in what follows, from 0 on, how often they waited for each other.
-            count += (parts + 1) * COUNTS
-        return (ctypes.c_int64 * count)(*numbers)
+            table.frombytes(bytes((parts + 1) * COUNTS * table.itemsize))
+        return table
 
-    def run(self, table: Any, parts: int) -> None:
+    def run(self, table: array[int], parts: int) -> None:
         """Run the kernel on a table made for that many parts or more."""
+        address, _ = table.buffer_info()
         if parts == 1 or self._start is None:
-            self._function(table)
+            self._function(address)
             return
         begun = perf_counter()
-        self._start(self._function, table, parts, 0)
+        self._start(self._function, address, parts, 0)
         if self._crowding is not None:
             self._crowding.learn(begun, self._expected)
 
@@ -85,7 +87,8 @@ class Worker:
 def worker_of(library: Path, signature: Signature, shared: bool) -> Worker:
     """The worker of a library; ``shared`` if it is for several threads."""
     function = getattr(ctypes.CDLL(str(library)), signature.symbol + WORKER)
-    start = _openmp().GOMP_parallel if shared else None
+    function.argtypes = [ctypes.c_void_p]
+    start = _parallel() if shared else None
     return Worker(function, start, signature.stages, adapts=not signature.totals)
 
 
@@ -93,6 +96,13 @@ def worker_of(library: Path, signature: Signature, shared: bool) -> Worker:
 def has_openmp() -> bool:
     """Whether this process has an OpenMP that kernels can use."""
     return all(hasattr(_openmp(), name) for name in _NEEDED)
+
+
+@cache
+def _parallel() -> Any:
+    """``GOMP_parallel(function, argument, threads, flags)``: a call by each of the threads."""
+    kinds = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint
+    return ctypes.CFUNCTYPE(None, *kinds)(("GOMP_parallel", _openmp()))
 
 
 @cache
