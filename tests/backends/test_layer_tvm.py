@@ -7,6 +7,9 @@ import torch
 
 import rnndsl
 from rnndsl.backends.torch import LayerInputError
+from rnndsl.backends.torch.derivative import differentiate_program
+from rnndsl.backends.torch.program import make_program
+from tests.backends.torch_graphs import lstm
 
 pytest.importorskip("tvm", reason="TVM is not installed")
 
@@ -60,3 +63,36 @@ def test_weights_changed_in_place_are_seen_by_the_next_call() -> None:
         weight.data.mul_(2)
     with torch.no_grad():
         assert not torch.equal(layer(x)[0], before)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_results_may_be_changed_in_place(cell: str) -> None:
+    layer = rnndsl.layer(cell, 3, 4, backend="tvm")
+    for steps in (1, 3):
+        x = torch.randn(steps, 2, 3)
+        with torch.no_grad():
+            y, states = layer(x)
+            known = y.clone()
+            for tensor in (y, *(states if isinstance(states, tuple) else (states,))):
+                tensor.add_(1)
+            assert torch.equal(layer(x)[0], known)
+
+
+def test_gradients_may_be_changed_in_place() -> None:
+    layer = rnndsl.layer("lstm", 3, 4, backend="tvm")
+    layer(torch.randn(2, 1, 3))[0].sum().backward()
+    first, *others = layer.parameters()
+    assert first.grad is not None
+    known = [parameter.grad.clone() for parameter in others if parameter.grad is not None]
+    first.grad.add_(torch.nn.Parameter(torch.ones(())))  # with a graph, as for a meta-gradient
+    for parameter, before in zip(others, known, strict=True):
+        assert parameter.grad is not None and torch.equal(parameter.grad, before)
+
+
+def test_a_state_that_is_no_output_is_saved_as_it_is_before_a_step() -> None:
+    program = make_program(lstm(), backend="tvm")
+    found = differentiate_program(program, frozenset(program.params))
+    assert {name for name in found.places if "." in name and not name.startswith("saved")} == {
+        "next.h",  # the output, which is there anyway
+        "prev.c",
+    }

@@ -9,16 +9,18 @@ import pytest
 import torch
 
 import rnndsl
-from rnndsl.backends.torch.emit import emit_plan, function_name
+from rnndsl.backends.torch.emit import emit_plan, emit_shared, function_name
 from rnndsl.backends.torch.expressions import EXPRESSIONS
 from rnndsl.backends.torch.program import make_program
 from rnndsl.backends.torch.source import load_function
 from rnndsl.compiler.autodiff import differentiate
-from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
+from rnndsl.compiler.builder import Builder
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.ops import OPS
 from rnndsl.compiler.separate import separate
 from rnndsl.compiler.split import split
+from rnndsl.dims import dim
 from tests.backends.torch_graphs import GRAPHS, lstm, random_leaves
 from tests.compiler.random_graphs import random_graph
 from tests.compiler.tolerance import assert_same
@@ -119,3 +121,30 @@ def test_numbers_that_are_not_finite_are_written_as_such() -> None:
     source = emit_plan(split(graph))
     compile(source, "generated", "exec")
     assert np.isfinite(1.0) and "nan" not in source.replace("math.nan", "")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "at_once"),
+    [
+        ([(0, 2), (2, 3), (3, 6)], True),
+        ([(3, 6), (0, 3)], True),
+        ([(0, 2), (3, 6)], False),  # a gap
+        ([(0, 4), (3, 6)], False),  # an overlap
+        ([(0, 2), (2, 5)], False),  # the rest is left out
+    ],
+)
+def test_slices_are_cut_at_once_where_they_are_all_of_a_value(
+    bounds: list[tuple[int, int]], at_once: bool
+) -> None:
+    builder = Builder()
+    whole = builder.leaf("w", LeafRole.PARAM, Type((dim(2), dim(6)), batched=False))
+    for place, (start, stop) in enumerate(bounds):
+        part = builder.op("slice", whole, axis=1, bounds=(dim(start), dim(stop)))
+        builder.result(f"part{place}", ResultRole.VALUE, part)
+    graph = builder.finish("parts")
+    source = emit_shared(graph)
+    assert ("split_with_sizes" in source) is at_once
+    w = torch.arange(12.0).reshape(2, 6)
+    found = load_function(source, function_name(graph))((w,), w)
+    for part, (start, stop) in zip(found, bounds, strict=True):
+        assert torch.equal(part, w[:, start:stop])
