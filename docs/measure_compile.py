@@ -11,13 +11,13 @@ need not import what makes them.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from again import output_of, run_again
 
 SIZES = {"D": 200, "H": 200}
 SHAPES = ((35, 20), (100, 20))  # T and B: the time must not depend on them
@@ -61,12 +61,9 @@ def in_this_process(cell: str, steps: int, batch: int, imported: bool) -> dict[s
 
 def elsewhere(cell: str, steps: int, batch: int, imported: bool, cache: str) -> dict[str, Any]:
     """The same, in a process of its own with this folder as its cache."""
-    words = [sys.executable, __file__, "--one", cell, str(steps), str(batch), str(int(imported))]
-    environment = {**os.environ, "RNNDSL_CACHE": cache, "OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parent.parent
-    environment["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(words, env=environment, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    words = "--one", cell, steps, batch, int(imported)
+    done = run_again(__file__, *words, RNNDSL_CACHE=cache, OMP_NUM_THREADS="1")
+    found: dict[str, Any] = json.loads(output_of(done))
     return found
 
 

@@ -10,11 +10,11 @@ a short sequence has compiled what there is to compile.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from again import output_of, run_again
 
 FILE = Path(__file__).parent / "performance" / "lengths.json"
 BATCH, CURVE_SIZE, LONG_SIZE = 16, 256, 512
@@ -89,13 +89,8 @@ def in_this_process(kind: str, steps: int, size: int, budget: int) -> dict[str, 
 
 def elsewhere(kind: str, steps: int, size: int, budget: int = 0) -> dict[str, Any]:
     """The same, in a process of its own."""
-    words = [sys.executable, __file__, "--one", kind, str(steps), str(size), str(budget)]
-    root = Path(__file__).parent.parent
-    path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        words, env={**os.environ, "PYTHONPATH": path}, check=True, capture_output=True, text=True
-    )
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    done = run_again(__file__, "--one", kind, steps, size, budget)
+    found: dict[str, Any] = json.loads(output_of(done))
     print(found, flush=True)
     return found
 

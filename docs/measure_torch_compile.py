@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from again import run_again
 
 FILE = Path(__file__).parent / "performance" / "torch_compile.json"
 CELLS = "lstm,sru,layernorm_lstm,rhn"
@@ -53,22 +53,9 @@ def _processor_time() -> float:
 
 def elsewhere(name: str, peer: str, folder: str, limit: float) -> float | str:
     """The same in a process of its own; in words, if it did not come to its end."""
-    root = Path(__file__).parent.parent
-    here = {
-        "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-        "TORCHINDUCTOR_CACHE_DIR": folder,
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    }
-    words = [sys.executable, __file__, "--one", name, peer]
+    here = {"TORCHINDUCTOR_CACHE_DIR": folder, "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     try:
-        done = subprocess.run(
-            words,
-            check=False,
-            env={**os.environ, **here},
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
+        done = run_again(__file__, "--one", name, peer, timeout=limit, **here)
     except subprocess.TimeoutExpired:
         return f"not ready after {limit:g} s"
     if done.returncode:

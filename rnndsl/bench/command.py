@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,6 +113,10 @@ def run(args: argparse.Namespace) -> int:
         value = getattr(args, option)
         if not (math.isfinite(value) and value > 0):
             raise _bad(f"--{option}", "more than 0", value)
+    for option in ("within", "steady"):
+        if not getattr(args, option) > 0:  # NaN, too
+            raise _bad(f"--{option}", "more than 0", getattr(args, option))
+    since = _utc(args.since) if args.since else ""
     if args.threads is not None and args.threads < 1:
         raise _bad("--threads", "a whole number from 1", args.threads)
     if args.resume and args.json is None:
@@ -127,13 +132,13 @@ def run(args: argparse.Namespace) -> int:
         report = open_report(file, command_text(args), describe())
         to_do = planned
         if args.resume:
-            to_do = still_to_do(planned, report, peers, args.steady / 100, args.since)
+            to_do = still_to_do(planned, report, peers, args.steady / 100, since)
         if len(to_do) < len(planned):
             print(f"{len(planned) - len(to_do)} of {len(planned)} cases are done already")
         with _status() as tell:
             several = len({case.source for case in planned}) > 1
             keep = printing(report, args.json)
-            given = args.limit, several, tell, keep, args.within, args.since
+            given = args.limit, several, tell, keep, args.within, since
             session = Session(peers, args.seconds, *given)
             report = session.run(report, to_do)
     if report.interrupted:
@@ -212,6 +217,16 @@ def _status() -> Iterator[Tell]:
 
     with Console(stderr=True).status("") as status:
         yield lambda text: status.update(text)
+
+
+def _utc(text: str) -> str:
+    """A time as reports have it; without a zone it is UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise _bad("--since", "a time such as 2026-11-21T14:00", text) from None
+    found = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return found.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def _bad(option: str, wanted: str, value: object) -> RnndslError:

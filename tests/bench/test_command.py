@@ -74,6 +74,9 @@ def test_who_is_missing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--seconds", "0"], "E0904"),
         (["--seconds", "nan"], "E0904"),
         (["--limit", "0"], "E0904"),
+        (["--within", "-3"], "E0904"),
+        (["--steady", "nan"], "E0904"),
+        (["--since", "yesterday"], "E0904"),
         (["--resume"], "E0904"),
     ],
 )
