@@ -4,10 +4,10 @@
 
 For each problem: (1) the published cells are trained with each learning rate, and the best rate
 of each, on the validation data, is kept; (2) each searcher trains so many cells, for a shorter
-while each, with the rate of the best published one; (3) the best of each search are tuned as the published ones were; (4) all are trained
-with their rate from five fresh seeds and compared on the test data.  Every run has its record in the
-folder and is not done again: stop at any time and give the same command.  ``--page`` only
-writes the tables and the picture.
+while each, with the rate of the best published one; (3) the best of each search are tuned as the
+published ones were; (4) all are trained with their rate from five fresh seeds and compared on the
+test data.  Every run has its record in the folder and is not done again: stop at any time and
+give the same command.  ``--page`` only writes the tables and the picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from page import write_page
-from searches import finalists, search
+from searches import finalists, search, write_cell
 from settings import FINAL_SEEDS, LEARNING_RATES, PROBLEMS, PUBLISHED, SEARCHES, TUNING_SEED
 from standings import best_published, contenders, tuned
 from trainings import Run, run_all
@@ -48,7 +48,7 @@ def contest(folder: Path, problem: str, searchers: list[str], args: argparse.Nam
     for searcher in searchers:
         search(folder, problem, searcher, published, args.trials, args.workers)
         found = finalists(folder, problem, searcher)
-        cells |= {name: str(place) for name, place in found.items()}
+        cells |= {n: str(write_cell(folder, problem, n, text)) for n, text in found.items()}
     tune(folder, problem, cells, args.workers)
     final = [
         Run(problem, contender.cell, cells[contender.cell], best.lr, seed)

@@ -68,19 +68,20 @@ def rows(folder: Path, problem: str, searcher: str) -> list[dict[str, Any]]:
     ]
 
 
-def finalists(folder: Path, problem: str, searcher: str) -> dict[str, Path]:
-    """Files of the best cells of a search by names that they keep, best first.
+def finalists(folder: Path, problem: str, searcher: str) -> dict[str, str]:
+    """The texts of the best cells of a search by names that they keep, best first.
 
     A published cell that the search began with is none that it found.
     """
     begun_with = 0 if SEARCHES[searcher].start is None else None
     found = [row for row in rows(folder, problem, searcher) if row["trial"] != begun_with]
     scored = [row for row in found if row["kind"] == "scored"]
-    places = {}
-    for row in scored[:FINALISTS]:
-        name = f"{searcher}-{row['trial']}"
-        place = folder / problem / "cells" / f"{name}.rnn"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_text_atomically(place, row["text"])
-        places[name] = place
-    return places
+    return {f"{searcher}-{row['trial']}": row["text"] for row in scored[:FINALISTS]}
+
+
+def write_cell(folder: Path, problem: str, name: str, text: str) -> Path:
+    """The file of a finalist, written if need be."""
+    place = folder / problem / "cells" / f"{name}.rnn"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(place, text)
+    return place
