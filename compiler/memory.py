@@ -69,8 +69,9 @@ class MemoryPlan:
     """``block`` steps make a block; boundary k lies before block k, in the order of the run.
 
     The forward pass keeps the states at ``boundaries`` and what the last ``held`` blocks
-    save; where those are all, it keeps whole streams, which hold the states too.  The backward pass goes back through those and then makes the ``moves``.  ``peak``
-    is the most that is held at one time, in bytes.
+    save; where those are all, it keeps whole streams, which hold the states too.  The backward
+    pass goes back through those and then makes the ``moves``.  ``peak`` is the most that is held
+    at one time, in bytes.
     """
 
     steps: int

@@ -17,7 +17,8 @@ def bind_sizes(graph: Graph, sizes: Mapping[str, int], sources: tuple[Source, ..
     """The graph with every dimension a positive whole number.
 
     RnndslError when a dimension has no size, when a value would have an axis of ``H/3`` at
-    H = 8, and when it would be a slice up to 8 at H = 5; the message shows the place in the file if ``sources`` hold it.
+    H = 8, and when it would be a slice up to 8 at H = 5; the message shows the place in the file
+    if ``sources`` hold it.
     """
     dims = graph.dims
     missing = sorted(dims - sizes.keys())

@@ -32,7 +32,8 @@ class Block:
     ``values`` are the graph's values drawn as this block, the last being the one that
     leaves it; ``note`` is a second, smaller line.  ``name`` is the plain name of a leaf or
     result.  ``ordered`` blocks tell their operands apart, left to right.  ``returned``
-    marks a value that leaves the cell: an OUTPUT with a name of its own, or a NEXT state.  ``stage`` is an index into a plan.
+    marks a value that leaves the cell: an OUTPUT with a name of its own, or a NEXT state.
+    ``stage`` is an index into a plan.
     """
 
     shape: Shape

@@ -106,5 +106,6 @@ def _draw(place: Path, cells: Sequence[Cell], curves: Curves) -> None:
     axis.set(xlabel="questions", ylabel="best perplexity so far", ylim=(best - 1, 125))
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    figure.savefig(place)
+    with plt.rc_context({"svg.hashsalt": "rnndsl"}):  # the same bytes for the same data
+        figure.savefig(place, metadata={"Date": None})
     plt.close(figure)

@@ -50,8 +50,8 @@ def measure(
 ) -> tuple[Case, bool]:
     """The case of a problem, and whether Ctrl-C ended its timing early.
 
-    Who is not ready for its turns within ``limit`` seconds is left out.  RnndslError (E0903) when a peer's results differ from the cell's, (E0905) when nobody can
-    take part.
+    Who is not ready for its turns within ``limit`` seconds is left out.  RnndslError (E0903) when
+    a peer's results differ from the cell's, (E0905) when nobody can take part.
     """
     ready, missing = _prepare(problem, peers, tell, limit)
     if not ready:
