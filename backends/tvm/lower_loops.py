@@ -14,7 +14,7 @@ from rnndsl.backends.tvm.lower_scalar import larger
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.machine import Machine
 from rnndsl.backends.tvm.team import Team
-from rnndsl.backends.tvm.tir import Expr, Extent, Scope, Stmt
+from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Scope, Stmt
 from rnndsl.backends.tvm.work import UNIT
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
@@ -37,6 +37,8 @@ class Site:
     turn: Expr  # 0 and 1 by turns
     team: Team
     fresh: Expr  # whether a total holds nothing yet
+    place: Callable[[Expr, Indices], tuple[Buffer, Indices]]  # where an element of it is
+    panel: Callable[[str, Sizes], Buffer]  # memory of this part alone, for the time of the loops
 
     @property
     def out(self) -> Sizes:

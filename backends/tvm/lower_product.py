@@ -10,7 +10,7 @@ from tvm import tirx
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_views import Indices
 from rnndsl.backends.tvm.team import Team
-from rnndsl.backends.tvm.tir import Expr, Extent, Stmt
+from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 
 
 def add(a: Expr, b: Expr) -> Expr:
@@ -19,6 +19,8 @@ def add(a: Expr, b: Expr) -> Expr:
 
 
 _ALONE = Team()
+# Elements of a line of memory.
+_LINE = 16
 Nest = Callable[[Callable[[Indices], Stmt | None]], Stmt | None]
 
 
@@ -30,6 +32,7 @@ class Product:
     ``over`` makes the loops over the terms.  Where ``turn`` is 1 and not 0, tiles are taken in
     the opposite order: what was read last, and is still in the cache, is then read first.
     ``whole`` promises that ``rows`` is a multiple of those that are computed at once.
+    ``place`` says where results go, which is asked for from memory before it is needed.
     """
 
     rows: Extent
@@ -43,6 +46,7 @@ class Product:
     combine: Callable[[Expr, Expr], Expr] = add
     turn: Expr | None = None
     whole: bool = False
+    place: Callable[[Expr, Indices], tuple[Buffer, Indices]] | None = None
 
     @property
     def dtype(self) -> str:
@@ -147,9 +151,31 @@ def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) 
         [
             declared,
             each(lambda r, s, v: tir.store(total, (r, s, v), found.neutral)),
+            _announced(found, outer, row, rows, tiles),
             found.over(advance),
             _write(found, outer, row, rows, tiles, total),
         ]
+    )
+
+
+def _announced(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) -> Stmt | None:
+    """The lines of memory of the results, asked for."""
+    place = found.place
+    if place is None:
+        return None
+
+    def line(r: Expr, s: Expr, k: Expr) -> Stmt:
+        start = (tiles.first + s) * found.tile + k * _LINE
+        return tir.ask_for(*place(row + r, (*outer, start)))
+
+    return tir.unrolled(
+        rows,
+        lambda r: tir.unrolled(
+            tiles.count,
+            lambda s: tir.unrolled(-(-tiles.width // _LINE), lambda k: line(r, s, k), "k"),
+            "s",
+        ),
+        "r",
     )
 
 

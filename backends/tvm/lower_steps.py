@@ -106,6 +106,8 @@ def _node(values: Values, value: int, block: Block, held: Held, team: Team) -> S
         block.turn,
         team,
         values.is_fresh(value),
+        lambda row, at: values.place(value, block, row, at),
+        values.panels().take,
     )
     if is_total(node) and node.op == "contract":
         return summed(site)

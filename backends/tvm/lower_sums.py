@@ -11,11 +11,16 @@ from rnndsl.backends.tvm.lower_contract import letter_sizes
 from rnndsl.backends.tvm.lower_loops import Site
 from rnndsl.backends.tvm.lower_product import Product, product
 from rnndsl.backends.tvm.lower_views import Indices
-from rnndsl.backends.tvm.tir import Expr, Extent, Stmt
+from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.compiler.op_types import parse_spec
 
 # Rows summed before a tile of results goes back to memory: what they read stays in the cache.
 _CHUNK = 256
+# Results along each axis, and in all, from which on it pays to put operands in the order in which
+# they are read: what they are read for and written to is then more than a near cache holds.
+_LEAST_LINES, _LEAST_RESULTS = 128, 100_000
+# Elements between two tiles in memory, so that they do not begin in the same place of a cache.
+_APART = 32
 
 
 def summed(site: Site) -> Stmt | None:
@@ -38,6 +43,8 @@ def summed(site: Site) -> Stmt | None:
     together = site.machine.sum_rows
     groups, left_over = divmod(lines, together)
     start, stop, shared = site.team.share(tir.index(groups), 1)
+    is_large = min(lines, size) >= _LEAST_LINES and lines * size >= _LEAST_RESULTS
+    is_packed = is_large and not (over or outer)
 
     def chunk(number: Expr) -> Stmt | None:
         first = number * _CHUNK
@@ -66,6 +73,10 @@ def summed(site: Site) -> Stmt | None:
             held = tirx.Select(fresh, site.zero(), site.current(once, where))
             return site.write(once, where, held + value)
 
+        def place_of(row: Expr, place: Indices) -> tuple[Buffer, Indices]:
+            known = at(row, place[:-1], place[-1])
+            return site.place(tir.index(0), tuple(known[k] for k in out))
+
         def some(begin: Expr, rows: Extent, whole: bool) -> Stmt | None:
             found = Product(
                 rows,
@@ -80,12 +91,104 @@ def summed(site: Site) -> Stmt | None:
             )
             return product(found, together, 1)
 
-        shares = some(start * together, (stop - start) * together, True) if groups else None
+        if is_packed:
+            shares = _packed(site, (along, lane), (start, stop), first, count, write, place_of)
+        else:
+            shares = some(start * together, (stop - start) * together, True) if groups else None
         rest = some(tir.index(groups * together), left_over, False) if left_over else None
         return tir.sequence([counted, shares, site.team.last_alone(rest)])
 
     chunks = tirx.floordiv(site.rows + (_CHUNK - 1), tir.index(_CHUNK))
     return tir.sequence([*shared, tir.loop(chunks, chunk, "chunk")])
+
+
+def _packed(
+    site: Site,
+    axes: tuple[str, str],
+    share: tuple[Expr, Expr],
+    first: Expr,
+    count: Expr,
+    write: Callable[[Expr, Indices, Expr], Stmt],
+    place_of: Callable[[Expr, Indices], tuple[Buffer, Indices]],
+) -> Stmt | None:
+    """Outer products of vectors, summed over ``count`` rows from ``first`` on.
+
+    ``axes`` of the result go along the rows of its tiles and along their lanes; this part has a
+    ``share`` of the former.  Rows of streams are far apart, often by a power of two, so that few
+    of them fit into the cache together: first they are copied, tile by tile, to where each tile
+    lies in one piece.
+    """
+    along, lane = axes
+    left, right, _ = parse_spec(site.attrs["spec"])
+    sizes = letter_sizes(site)
+    reads = dict(zip((left, right), site.reads, strict=True))
+    together, size = site.machine.sum_rows, sizes[lane]
+    tile = site.machine.tile(site.dtype, size)
+    full, rest = divmod(size, tile)
+    start, stop = share
+    lines = site.panel("along", (sizes[along] // together, _CHUNK + _APART // together, together))
+    lanes = site.panel("lanes", (-(-size // tile), _CHUNK + _APART // tile, tile))
+
+    def pieces(
+        panel: Buffer, operand: str, row: Expr, number: Expr, width: int, count: int
+    ) -> Stmt | None:
+        """The first ``count`` elements of a tile of ``width`` in one row."""
+        read = reads[operand]
+
+        def vector(start: int, n: int) -> Stmt | None:
+            def element(v: Expr) -> Stmt:
+                found = read(first + row, (number * width + (v + start),))
+                return tir.store(panel, (number, row, v + start), found)
+
+            return tir.vectorized(n, element)
+
+        return tir.sequence(vector(start, n) for start, n in tir.powers(count))
+
+    def copied(row: Expr) -> Stmt | None:
+        return tir.sequence(
+            [
+                tir.loop(
+                    stop - start,
+                    lambda k: pieces(lines, along, row, start + k, together, together),
+                    "line",
+                ),
+                tir.loop(full, lambda k: pieces(lanes, lane, row, k, tile, tile), "lanes"),
+                pieces(lanes, lane, row, tir.index(full), tile, rest),
+            ]
+        )
+
+    def results(number: Expr, width: int) -> Stmt | None:
+        def group(place: Expr) -> Stmt | None:
+            found = Product(
+                together,
+                (),
+                width,
+                lambda body: tir.nest([count], body, "t"),
+                lambda row, _, tiles, folded, v: (
+                    tir.load(lines, (start + place, folded[0], row))
+                    * tir.load(lanes, (number, folded[0], v))
+                ),
+                lambda row, at, value: write(
+                    (start + place) * together + row, (number * tile + at[0],), value
+                ),
+                tile,
+                site.zero(),
+                whole=True,
+                place=lambda row, at: place_of(
+                    (start + place) * together + row, (number * tile + at[0],)
+                ),
+            )
+            return product(found, together, 1)
+
+        return tir.loop(stop - start, group, "group")
+
+    return tir.sequence(
+        [
+            tir.loop(count, copied, "row"),
+            tir.loop(full, lambda number: results(number, tile), "tiles"),
+            results(tir.index(full), rest) if rest else None,
+        ]
+    )
 
 
 def _lane(left: str, right: str, out: str) -> str:

@@ -101,6 +101,9 @@ class Values:
         # Streams follow the memory of fixed size, which is known last.
         self._fixed = tir.length("fixed")
         self._fixed_size = layout.workspace.fixed
+        # So does what a part has for itself: for panels last, one loop's over those of another.
+        self._per_part = tir.length("per_part")
+        self._per_part_size = layout.workspace.per_part
         self._make_arguments()
         self._make_memory()
 
@@ -163,12 +166,23 @@ class Values:
         self._fixed_size += whole_lines(prod(shape))
         return self._view(self._workspace, name, shape, place, self.declarations)
 
+    def panels(self) -> Panels:
+        """Memory of a part for the time of one loop nest."""
+        return Panels(self)
+
+    def panel(self, name: str, shape: Shape, offset: int) -> Buffer:
+        """Memory of this part from ``offset`` of its panels on."""
+        begin = self._layout.workspace.per_part + offset
+        self._per_part_size = max(self._per_part_size, begin + whole_lines(prod(shape)))
+        place = self._fixed + self.team.part * self._per_part + begin
+        return self._view(self._workspace, name, shape, place, self.declarations)
+
     def finish(self) -> tuple[list[Expr], list[Stmt]]:
         """The parameters of the function and the declarations, once all memory and every
         weight has been asked for."""
         params, arguments = self._parameters()
         needs = self._layout.workspace
-        needed = self.rows * needs.per_row + self._fixed_size + needs.per_part
+        needed = self.rows * needs.per_row + self._fixed_size + self._per_part_size
         message = ir.StringImm("the workspace is too small")
         check = tirx.AssertStmt(self._elements >= needed, ir.StringImm("ValueError"), [message])
         return params, [
@@ -176,6 +190,7 @@ class Values:
             *([] if self.options.passing is Passed.TABLE else [check]),
             *self.team.declarations,
             tirx.Bind(self._fixed, tir.index(self._fixed_size)),
+            tirx.Bind(self._per_part, tir.index(self._per_part_size)),
             *self._passing.declarations,
             *self.declarations,
         ]
@@ -206,14 +221,14 @@ class Values:
     def _needed(self) -> Workspace:
         found = self._layout.workspace
         if self.team.is_shared:
-            return replace(found, fixed=self._fixed_size)
-        return Workspace(self._fixed_size + found.per_part, found.per_row)
+            return replace(found, fixed=self._fixed_size, per_part=self._per_part_size)
+        return Workspace(self._fixed_size + self._per_part_size, found.per_row)
 
     # ------------------------------------------------------------------ memory
 
     def _make_memory(self) -> None:
         self._memory: dict[Key, _Memory] = {}
-        per_part = self._layout.workspace.per_part
+        per_part = self._per_part
         own = self._fixed + self.team.part * per_part
         joint = {
             key: self._fixed + self.columns[stage.kind].home * per_part
@@ -272,8 +287,8 @@ class Values:
 
     def of_part(self, value: int, part: Expr) -> tuple[Buffer, Stmt]:
         """The memory of a value in another part, and its declaration."""
-        slot, per_part = self._layout.slots[value], self._layout.workspace.per_part
-        offset = self._fixed + part * per_part + slot.offset
+        slot = self._layout.slots[value]
+        offset = self._fixed + part * self._per_part + slot.offset
         return tir.view_of(self._workspace, "theirs", slot.shape, offset)
 
     def is_in_place(self, value: int) -> bool:
@@ -343,3 +358,17 @@ class Values:
             state = self.state(leaf.name)
             return lambda row, at: tir.load(state, (block.first + row, *at))
         return self.load(value, block)
+
+
+@dataclass(slots=True)
+class Panels:
+    """Memory of one part, given out piece by piece for the time of one loop nest."""
+
+    values: Values
+    taken: int = 0
+
+    def take(self, name: str, shape: Shape) -> Buffer:
+        """Memory of a shape, behind what was taken before."""
+        found = self.values.panel(name, shape, self.taken)
+        self.taken += whole_lines(prod(shape))
+        return found

@@ -260,6 +260,13 @@ def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     return widened(found) if _memory(buffer) in _HALVES else found
 
 
+def ask_for(buffer: Buffer, indices: Sequence[Expr]) -> Stmt:
+    """Have the line of memory of an element brought near, to be written soon."""
+    place = tirx.address_of(tirx.BufferLoad(_seen_from_here(buffer), list(indices)))
+    numbers = (tirx.IntImm("int32", n) for n in (1, 3, 1))  # to write, near, not code
+    return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", place, *numbers))
+
+
 def _memory(buffer: Buffer) -> str:
     return str(buffer.dtype)
 
