@@ -155,15 +155,17 @@ class Runner:
         count = len(inputs)
         streams = _or_zero(found.inputs, inputs, needs[:count]) + (found.states if states else [])
         weights = _or_zero(found.params, params, needs[count:])
-        given = [*inputs, *states, *params, *kept, *(d for d in cotangents if d is not None)]
-        if not run.exact:
-            return own([*streams, *weights], given, found.sums)
         copied = trainer.copied.get(bool(states))
-        if copied is None:
-            owned = own(weights, given, found.sums)
-            copied = frozenset(k for k, tensor in enumerate(owned) if tensor is not weights[k])
-            trainer.copied[bool(states)] = copied
-        return [*apart(streams), *(fresh(d) if k in copied else d for k, d in enumerate(weights))]
+        if run.exact and copied is not None:
+            owned = (fresh(d) if k in copied else d for k, d in enumerate(weights))
+            return [*apart(streams), *owned]
+        given = [*inputs, *states, *params, *kept, *(d for d in cotangents if d is not None)]
+        gradients = own([*streams, *weights], given, found.sums)
+        pairs = zip(gradients[len(streams) :], weights, strict=True)
+        trainer.copied[bool(states)] = frozenset(
+            k for k, (one, other) in enumerate(pairs) if one is not other
+        )
+        return gradients
 
 
 def _apart(engine: Engine, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:
