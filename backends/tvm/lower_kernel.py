@@ -26,6 +26,7 @@ from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
 from rnndsl.backends.tvm.work import Run, has_columns, runs
+from rnndsl.backends.tvm.written_once import with_loops_written_once
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
@@ -70,7 +71,7 @@ def lower(
         packed = [_packed(values, *entry) for entry in values.weights.packings()]
     # Last, when every weight has been asked for.
     params, declared = values.finish()
-    whole = tir.sequence([*declared, *packed, body])
+    whole = with_loops_written_once(tir.sequence([*declared, *packed, body]))
     signature, parts = values.signature(symbol), values.outline.functions
     if options.shared:
         signature = replace(signature, stages=work_of(arranged))
@@ -114,7 +115,7 @@ class _Body:
         return tir.sequence(
             [
                 team.first_alone(tir.sequence(before)),
-                team.wait(),
+                team.wait(self.values.outline),
                 self.values.time.each(self._block_of_time, self.reverse),
             ]
         )
@@ -140,9 +141,9 @@ class _Body:
                 *self.values.declarations_of_block,
                 *(self._clear(value) for value in apart),
                 *(self._stage(k, stage) for k, stage in enumerate(self.schedule.stages)),
-                team.wait() if last is not None else None,
+                team.wait(self.values.outline) if last is not None else None,
                 last,
-                team.wait() if self.values.time.lengths else None,
+                team.wait(self.values.outline) if self.values.time.lengths else None,
             ]
         )
 
@@ -156,8 +157,10 @@ class _Body:
     def _copy(
         self, block: Block, sizes: Sizes, read: Read, store: Callable[[Expr, Indices, Expr], Stmt]
     ) -> Stmt | None:
-        return each_element(
-            block.count, sizes, self.width, lambda row, at: store(row, at, read(row, at))
+        return self.values.outline.call(
+            lambda: each_element(
+                block.count, sizes, self.width, lambda row, at: store(row, at, read(row, at))
+            )
         )
 
     # ------------------------------------------------------------------ stages
@@ -167,7 +170,7 @@ class _Body:
         everything = Block(values.rows, tir.index(0), tir.index(0))
         # What a stage computes is there for all parts before the next one.
         totals = (self._step(step, everything, team=values.team) for step in stage.sums)
-        sums = [values.team.wait(), *totals]
+        sums = [values.team.wait(values.outline), *totals]
         columns = values.columns[stage.kind] if has_columns(self.graph, stage) else Columns()
         team = columns.team
         if stage.kind is StageKind.PARALLEL:
@@ -232,7 +235,7 @@ class _Body:
                 self._step(s, block, held, team if run.is_shared else _ALONE) for s in run.steps
             ]
             if run.is_shared:
-                done += [*self._alone(alone, team), *found, team.wait()]
+                done += [*self._alone(alone, team), *found, team.wait(self.values.outline)]
                 alone = []
             else:
                 alone += found
@@ -243,7 +246,7 @@ class _Body:
     def _alone(self, statements: list[Stmt | None], team: Team) -> list[Stmt | None]:
         """What the first part does while the others wait."""
         body = tir.sequence(statements)
-        return [] if body is None else [team.first_alone(body), team.wait()]
+        return [] if body is None else [team.first_alone(body), team.wait(self.values.outline)]
 
     def _output(self, name: str, value: int, block: Block, held: Held) -> Stmt | None:
         rows = self.values.output_rows(name)

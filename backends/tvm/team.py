@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.tir import Expr, Stmt
 from rnndsl.backends.tvm.waiting import wait_for_all
 
@@ -54,11 +55,12 @@ class Team:
         declared = flagged, numbered, counted, homed
         return Columns(Team(True, part, parts, self.table, self.numbers, (), declared), flag, home)
 
-    def wait(self) -> Stmt | None:
-        """All parts wait here until the last has come."""
-        if self.table is None:
+    def wait(self, outline: Outline) -> Stmt | None:
+        """All parts wait here until the last has come, in a function of ``outline``."""
+        table = self.table
+        if table is None:
             return None
-        barrier = wait_for_all(self.table, self.numbers, self.part, self.parts)
+        barrier = outline.call(lambda: wait_for_all(table, self.numbers, self.part, self.parts))
         return tirx.IfThenElse(self.parts > 1, barrier, None)
 
     def first_alone(self, body: Stmt | None) -> Stmt | None:

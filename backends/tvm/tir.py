@@ -18,6 +18,7 @@ from tvm.sym import Analyzer
 
 from rnndsl.backends.tvm.half_floats import MEMORY, narrowed, widened
 from rnndsl.backends.tvm.tir_types import Buffer, Expr, Extent, Stmt
+from rnndsl.backends.tvm.written_once import written_once
 
 __all__ = ["Buffer", "Expr", "Extent", "Stmt"]
 
@@ -43,25 +44,36 @@ def length(name: str) -> Expr:
     return tirx.Var(name, INDEX)
 
 
-# Knows the ranges of loop variables, so that places in reshaped arrays need no division.
-_analyzer: ContextVar[Any] = ContextVar("analyzer")
+@dataclass(slots=True)
+class _Loops:
+    """The loops of a kernel: the ranges of their variables, so that places in reshaped arrays
+    need no division, and how many were made."""
+
+    ranges: Any
+    count: int = 0
+
+
+_loops: ContextVar[_Loops | None] = ContextVar("loops", default=None)
 
 
 @contextmanager
 def analysis() -> Iterator[None]:
-    """While this lasts, :func:`divided` knows the ranges of the loops that are made."""
-    token = _analyzer.set(Analyzer())
+    """While this lasts, :func:`divided` knows the ranges of the loops that are made, and LLVM
+    is told not to unroll those around others (:func:`with_loops_written_once`)."""
+    token = _loops.set(_Loops(Analyzer()))
     try:
         yield
     finally:
-        _analyzer.reset(token)
+        _loops.reset(token)
 
 
 def divided(value: Expr, by: int) -> tuple[Expr, Expr]:
     """Quotient and remainder of an index, without a division where the ranges allow it."""
-    found = _analyzer.get(None)
+    found = _loops.get()
     parts = tirx.floordiv(value, index(by)), tirx.floormod(value, index(by))
-    return parts if found is None else (found.simplify(parts[0]), found.simplify(parts[1]))
+    if found is None:
+        return parts
+    return found.ranges.simplify(parts[0]), found.ranges.simplify(parts[1])
 
 
 def sequence(statements: Iterable[Stmt | None]) -> Stmt | None:
@@ -87,12 +99,16 @@ def loop(
             return body(index(start))
         extent = index(extent)
     variable = tirx.Var(name, INDEX)
-    analyzer = _analyzer.get(None)
-    if analyzer is not None and isinstance(extent, tirx.IntImm):
-        analyzer.bind(variable, tvm.ir.Range(index(start), extent))
+    known = _loops.get()
+    if known is not None and isinstance(extent, tirx.IntImm):
+        known.ranges.bind(variable, tvm.ir.Range(index(start), extent))
+    before = known.count if known is not None else 0
     inner = body(variable)
     if inner is None:
         return None
+    if known is not None and kind is tirx.ForKind.SERIAL:
+        inner = written_once(inner) if known.count > before else inner
+        known.count += 1
     return tirx.For(variable, index(start), extent - start if start else extent, kind, inner)
 
 
@@ -280,9 +296,9 @@ def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
 def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
     """A name for an index that is known to be below ``extent``, and the statement."""
     variable, named = bind(name, value, INDEX)
-    analyzer = _analyzer.get(None)
-    if analyzer is not None:
-        analyzer.bind(variable, tvm.ir.Range(index(0), index(extent)))
+    known = _loops.get()
+    if known is not None:
+        known.ranges.bind(variable, tvm.ir.Range(index(0), index(extent)))
     return variable, named
 
 
