@@ -257,7 +257,12 @@ def _seen_from_here(buffer: Buffer) -> Buffer:
     pointer = tirx.Var(f"{buffer.name}_data", ir.PointerType(ir.PrimType(dtype)))
     shape = [index(_ANY_LENGTH), *buffer.shape[1:]] if len(buffer.shape) else []
     local = tirx.decl_buffer(
-        shape, dtype, buffer.name, data=pointer, data_alignment=buffer.data_alignment
+        shape,
+        dtype,
+        buffer.name,
+        data=pointer,
+        data_alignment=buffer.data_alignment,
+        layout=None,
     )
     known.buffers[buffer] = Elsewhere(buffer, local, pointer)
     return local
@@ -304,7 +309,7 @@ def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
 
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
     """A small array that LLVM keeps in registers, and its declaration."""
-    buffer = tirx.decl_buffer(tuple(shape), dtype, name)
+    buffer = tirx.decl_buffer(tuple(shape), dtype, name, layout=None)
     known = _surroundings.get()
     if known is not None:
         known.registers.add(buffer)
@@ -318,6 +323,7 @@ def argument(name: str, shape: Sequence[Extent], dtype: str, itemsize: int) -> B
         dtype,
         name,
         data_alignment=itemsize,
+        layout=None,
     )
 
 
@@ -333,6 +339,7 @@ def at_address(
         name,
         data=pointer,
         data_alignment=itemsize,
+        layout=None,
     )
     bound = tirx.Bind(pointer, tirx.reinterpret(kind, address))
     return buffer, [bound, tirx.DeclBuffer(buffer, data=pointer)]
@@ -347,5 +354,6 @@ def view_of(base: Buffer, name: str, shape: Sequence[Extent], offset: Expr) -> t
         data=base.data,
         elem_offset=offset,
         data_alignment=base.data_alignment,
+        layout=None,
     )
     return buffer, tirx.DeclBuffer(buffer, data=base.data)

@@ -100,7 +100,8 @@ def link_kernels(executable: Any, path: Path) -> None:
     library = path.with_suffix(".o")
     try:
         executable.mod.write_to_file(str(library))
-        cc.create_shared(str(path), [str(library)], ["-lm"], cc=find_linker())
+        # What TVM tells debuggers is three quarters of the file, and names nothing of a cell.
+        cc.create_shared(str(path), [str(library)], ["-lm", "-Wl,-S"], cc=find_linker())
     except (RuntimeError, OSError, ValueError) as error:
         raise _link_failed(error) from error
 
