@@ -160,6 +160,9 @@ class Blocks:
 _STEP_FLOP = {"torch": 0.2e-9, "tvm": 0.02e-9}
 _BLOCK_FLOP = {"torch": 0.05e-9, "tvm": 0.03e-9}
 _SAVED_BYTE = {"torch": 1e-9, "tvm": 0.6e-9}
+# Steps of a block at most: where calls cost nothing, shorter ones have less to multiply, and are
+# there for shorter sequences.
+_LONGEST = {"torch": 64, "tvm": 32}
 
 
 def blocks_for(graph: Graph, states: Sequence[str], form: str, backend: str) -> Blocks | None:
@@ -173,7 +176,7 @@ def blocks_for(graph: Graph, states: Sequence[str], form: str, backend: str) -> 
         return None
     shapes = [graph.type_of(graph.leaf_index(name, LeafRole.STATE)).sizes for name in states]
     widest = max(max(shape[-2:]) for shape in shapes)
-    length = min(max(1 << (widest - 1).bit_length(), 16), 64)
+    length = min(max(1 << (widest - 1).bit_length(), 16), _LONGEST[backend])
     if form == CHUNKED:
         return Blocks(length, without_gradients=True)
     elements = sum(prod(shape) for shape in shapes)

@@ -23,7 +23,7 @@ from tests.cells.affine_cells import KINDS, affine_cell
 from tests.cells.differential import Problem, make_problem, values
 from tests.test_fuzz import torch_values
 
-LENGTHS = (1, 2, 7, 63, 64, 65, 257)
+LENGTHS = (1, 2, 7, 31, 32, 33, 64, 65, 257)
 SIZES: dict[str, Any] = {"input_size": 3, "hidden_size": 4}
 INVARIANT = ("diagonal", "memory")
 needs_tvm = pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="no tvm")
