@@ -27,6 +27,7 @@ from typing import Any
 import performance_singles as singles
 import performance_tables as tables
 from performance_text import (
+    CALLS,
     COMPILE,
     HEAD,
     LENGTHS,
@@ -66,8 +67,9 @@ GROUPS = {
     "compile": "lstm rhn layernorm_lstm sru --train --peers auto,compile,compile_cell --seconds 2"
     " --shape 35,20,200,200 --limit 90",
 }
+MODES = {"infer": "inference", "train": "training step"}
 COMMON = "--threads 2 --resume --steady 10"
-SCRIPTS = ("measure_compile", "measure_lengths")
+SCRIPTS = ("measure_compile", "measure_lengths", "measure_calls")
 # Records of scripts, and what makes targets of them.
 SINGLES: Mapping[str, Callable[[Any], Iterable[singles.Single]]] = {
     "compile_times": singles.of_compile_times,
@@ -154,6 +156,7 @@ def page() -> str:
         *_tables(found, rates),
         *_compile_times(compiled),
         *_torch_compile(record("torch_compile")),
+        *_calls(record("calls")),
         *_lengths(long),
         MISSING,
         tables.left_out(found),
@@ -210,6 +213,26 @@ def _torch_compile(found: Any) -> Iterable[str]:
     peers = ("compile_cell", "compile")
     body = ([cell, *(_seconds(by.get(peer, "")) for peer in peers)] for cell, by in found.items())
     yield tables.rows(["cell", *peers], body)
+
+
+def _calls(found: Any) -> Iterable[str]:
+    if found is None:
+        return
+    yield CALLS
+    header = ["cell", "H", "mode", "ours", "its kernels", "nn", "nn / ours", "nn / kernels"]
+    yield tables.rows(
+        header,
+        (
+            [
+                row["cell"],
+                str(row["size"]),
+                MODES[row["mode"]],
+                *(seconds_text(row[name]) for name in ("ours", "kernels", "nn")),
+                *(f"{row['nn'] / row[name]:.2f}" for name in ("ours", "kernels")),
+            ]
+            for row in found
+        ),
+    )
 
 
 def _seconds(found: float | str) -> str:

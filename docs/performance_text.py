@@ -64,6 +64,15 @@ Beside it `torch.compile` of one step, and of the loop over all 35 steps: proces
 training step beyond a later one, with nothing compiled before (`docs/measure_torch_compile.py`).
 """
 
+CALLS = """\
+## Short calls
+
+One sequence of 100 steps, on two threads: how much of a call its kernels take, and what remains if
+all else took no time (`docs/measure_calls.py`).  The rest is Python and PyTorch: checks, memory for
+results, and when training autograd.  Each step needs all recurrent weights, at H = 128 256 KiB for
+the LSTM, out of the cores' second caches.
+"""
+
 LENGTHS = """\
 ## Memory against length
 

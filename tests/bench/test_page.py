@@ -33,7 +33,7 @@ def test_the_page_is_current(script: ModuleType) -> None:
 
 def test_every_result_is_on_the_page(script: ModuleType) -> None:
     found, text = script.results(), script.page()
-    records = {"compile_times", "lengths", "memory", "torch_compile"}
+    records = {"calls", "compile_times", "lengths", "memory", "torch_compile"}
     files = {path.stem for path in (DOCS / "performance").glob("*.json")}
     assert files - records == set(found)
     for report in found.values():
