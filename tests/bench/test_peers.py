@@ -237,3 +237,18 @@ def test_a_shape_that_is_none_is_an_error(text: str) -> None:
 
 def test_each_shape_is_measured_once() -> None:
     assert parse_shapes(["1,2,3,4", "1, 2, 3, 4"]) == (Shape(1, 2, 3, 4),)
+
+
+def test_a_gradient_may_be_off_by_what_cancels_in_it() -> None:
+    expected = {
+        "the output": torch.ones(2, dtype=torch.float64),
+        "gradient of w": torch.full((2,), 10.0, dtype=torch.float64),
+        "gradient of b": torch.zeros(2, dtype=torch.float64),
+    }
+    asked = problem("lstm", "train")
+    off = torch.full((2,), 5e-4)
+    check_agreement(asked, "nn", expected | {"gradient of b": off}, expected)
+    for name, wrong in (("gradient of b", 4 * off), ("the output", 1 + 4 * off)):
+        with pytest.raises(RnndslError) as caught:
+            check_agreement(asked, "nn", expected | {name: wrong}, expected)
+        assert code(caught) == "E0903"
