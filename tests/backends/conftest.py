@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 from rnndsl.backends.torch import build
+from rnndsl.backends.tvm import worker
 
 _needs_tvm = pytest.mark.skipif(find_spec("tvm") is None, reason="TVM is not installed")
 
@@ -21,3 +24,12 @@ def each_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
             build, "choose_backend", lambda name: choose("torch" if name == "auto" else name)
         )
     return found
+
+
+@pytest.fixture
+def all_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every kernel is worth as many threads as there are."""
+    monkeypatch.setattr(worker, "worthwhile", lambda stages, steps, batch, most: most)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

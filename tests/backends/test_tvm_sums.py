@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,7 @@ from torch import Tensor
 pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
-from rnndsl.backends.tvm import runtime, worker
+from rnndsl.backends.tvm import runtime
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole, Type
 from rnndsl.dims import dim
@@ -25,14 +23,7 @@ cell Affine(D, H):
 """)
 PARTS = (1, 2, 3, 5)
 
-
-@pytest.fixture(autouse=True)
-def all_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every kernel is worth as many threads as there are."""
-    monkeypatch.setattr(worker, "worthwhile", lambda stages, steps, batch, most: most)
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("all_threads")
 
 
 def outer_sum(left: int, right: int, spec: str) -> Graph:

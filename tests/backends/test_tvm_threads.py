@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -31,14 +30,7 @@ from rnndsl.compiler.split import split
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
 CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
 
-
-@pytest.fixture(autouse=True)
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every kernel is worth as many threads as there are."""
-    monkeypatch.setattr(worker, "worthwhile", lambda stages, steps, batch, most: most)
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("all_threads")
 
 
 def run(layer: torch.nn.Module, x: Tensor) -> list[Tensor]:
