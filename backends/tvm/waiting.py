@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import platform
 
-from tvm import ir, tirx
+from tvm import tirx
 
+from rnndsl.backends.tvm.llvm_text import with_llvm
 from rnndsl.backends.tvm.tir import Expr, Stmt
 from rnndsl.backends.tvm.worker import COUNTS
 
 NAME = "rnndsl_wait"
 # Looks before others may have the processor, some tens of microseconds.
 _LOOKS = 4000
-_IMPORT = "pragma_import_llvm"
 _PAUSES = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}
 # The counts follow the numbers of the table, from a multiple of their distance on.
 _TEXT = """
@@ -85,4 +85,4 @@ def with_waiting(body: Stmt) -> Stmt:
     )
     if pause:
         text += f"declare void @{pause}()\n"
-    return tirx.AttrStmt(tirx.IntImm("int32", 0), _IMPORT, ir.StringImm(text), body)
+    return with_llvm(text, body)

@@ -7,12 +7,12 @@ and becomes no instruction, keeps it from that.
 
 from __future__ import annotations
 
-from tvm import ir, tirx
+from tvm import tirx
 
+from rnndsl.backends.tvm.llvm_text import with_llvm
 from rnndsl.backends.tvm.tir_types import Stmt
 
 _NAME = "rnndsl_once"
-_IMPORT = "pragma_import_llvm"
 _TEXT = f"""
 define i32 @{_NAME}() {{
   call void @llvm.sideeffect() noduplicate
@@ -29,4 +29,4 @@ def written_once(body: Stmt) -> Stmt:
 
 def with_loops_written_once(body: Stmt) -> Stmt:
     """The body of a kernel in which, or in whose functions, :func:`written_once` was used."""
-    return tirx.AttrStmt(tirx.IntImm("int32", 0), _IMPORT, ir.StringImm(_TEXT), body)
+    return with_llvm(_TEXT, body)
