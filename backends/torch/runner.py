@@ -14,7 +14,7 @@ from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import apart, fresh, own
 from rnndsl.backends.torch.picking import Pick
 from rnndsl.backends.torch.program import SequenceProgram
-from rnndsl.backends.torch.shared_values import shared_values
+from rnndsl.backends.torch.shared_values import SharedValues, shared_values
 from rnndsl.backends.torch.trainer import Engine, Step, Trainer, go_back, make_trainer
 from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.plan import Plan
@@ -57,8 +57,14 @@ class Runner:
         """Who runs the plans on such tensors."""
         exact = makes_fresh_memory(self.backend, like)
         if exact not in self._engines:
-            self._engines[exact] = Engine(exact, shared_values(self.program, in_parts=exact))
+            shared = shared_values(self.program, in_parts=True) if exact else self._shared
+            self._engines[exact] = Engine(exact, shared)
         return self._engines[exact]
+
+    @cached_property
+    def _shared(self) -> SharedValues:
+        """The shared values, the joined ones too."""
+        return self._twin._shared if self._twin else shared_values(self.program, in_parts=False)
 
     def derivative(self, needs: Sequence[bool]) -> ProgramDerivative:
         """The derivative for gradients wanted as in :meth:`wanted`; nothing is compiled."""
@@ -122,15 +128,13 @@ class Runner:
     def prepared(self, like: Tensor, params: Tensors) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Parameters and what is made of them, by name, and the declared states [B, *shape] of
         streams like that."""
-        shared = shared_values(self.program, in_parts=False)
-        values = shared.values(params, like)
-        return dict(zip(shared.names, values, strict=True)), list(shared.start(values, like))
+        values = self._shared.values(params, like)
+        start = self._shared.start(values, like)
+        return dict(zip(self._shared.names, values, strict=True)), list(start)
 
     def step_params(self, like: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """What :attr:`step` takes as parameters, from what :meth:`prepared` returns."""
-        exact = self._engine(like).exact
-        names = self._step_plan.parts if exact else self._step_plan.params
-        return tuple([values[name] for name in names])
+        return tuple([values[name] for name in self._engine(like).names(self._step_plan)])
 
     # ---------------------------------------------------------------------------- backward
 

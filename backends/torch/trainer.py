@@ -48,16 +48,23 @@ class Engine:
         """The declared states before the first step, [B, *shape], of streams like that; they may
         be those of other calls, so they must not be written to."""
         key = like.shape[1], like.dtype
-        found = self._known.get(key) or self.shared.start(values, like)
-        if self.exact and self.shared.starts_with_numbers and key not in self._known:
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        found = self.shared.start(values, like)
+        if self.exact and self.shared.starts_with_numbers:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
             self._known[key] = found
         return found
 
+    def names(self, plan: Plan) -> tuple[str, ...]:
+        """The parameters that a plan takes."""
+        return plan.parts if self.exact else plan.params
+
     def params(self, plan: Plan) -> Pick:
         """Picks a plan's parameters from the shared values."""
-        return self.shared.pick(plan.parts if self.exact else plan.params)
+        return self.shared.pick(self.names(plan))
 
 
 @dataclass(frozen=True)
