@@ -33,6 +33,7 @@ from performance_text import (
     LENGTHS,
     LONGEST,
     MISSING,
+    MODES,
     NOT_RUN,
     ROOFLINE,
     RUNS,
@@ -67,7 +68,6 @@ GROUPS = {
     "compile": "lstm rhn layernorm_lstm sru --train --peers auto,compile,compile_cell --seconds 2"
     " --shape 35,20,200,200 --limit 90",
 }
-MODES = {"infer": "inference", "train": "training step"}
 COMMON = "--threads 2 --resume --steady 10"
 SCRIPTS = ("measure_compile", "measure_lengths", "measure_calls")
 # Records of scripts, and what makes targets of them.

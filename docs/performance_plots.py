@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from performance_text import MODES
 
 from rnndsl.bench.machine import Rates
 from rnndsl.bench.report import Case
@@ -60,10 +61,9 @@ def save(figure: Any, path: Path) -> None:
 def roofline(cases: Sequence[Case], rates: Rates, path: Path) -> None:
     """Operations for each byte that has to move, against the rate that was reached; a panel
     for each way of running, a point for each cell, shape and implementation."""
-    modes = {"train": "training step", "infer": "inference"}
     with plt.rc_context(OPTIONS):
         figure, panels = plt.subplots(1, 2, figsize=(9.5, 4.2), sharey=True)
-        for panel, (mode, title) in zip(panels, modes.items(), strict=True):
+        for panel, (mode, title) in zip(panels, MODES.items(), strict=True):
             found = [case for case in cases if case.mode == mode]
             for name in ("eager", "jax", "nn", "auto"):
                 points = [

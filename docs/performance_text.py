@@ -1,5 +1,7 @@
 """The sentences of docs/performance.md."""
 
+MODES = {"train": "training step", "infer": "inference"}
+
 HEAD = """\
 # Performance
 
