@@ -48,7 +48,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
 
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
-    distinct = places == list(range(len(places)))
+    outputs = pick(places)
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = list(plan.parts)
 
@@ -63,7 +63,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
                     made = compile_worker(slim, DTYPES[like.dtype], soon=then)
                     kernels[like.dtype] = _caller(*made, params)
         found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
-        return (found if distinct else tuple([found[place] for place in places])), finals, totals
+        return outputs(found), finals, totals
 
     return run
 
