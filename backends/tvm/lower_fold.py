@@ -40,7 +40,7 @@ def by_output(fold: Fold, tile: int) -> Stmt | None:
         fold.rows,
         fold.out[:-1],
         fold.out[-1],
-        lambda body: tir.nest(fold.over, body, "klmn"),
+        lambda body: tir.nest(fold.over, body, "klmn", once=tile == 1),
         lambda row, outer, number, over, lane: fold.term(row, (*outer, number, lane), over),
         fold.write,
         tile,
@@ -68,7 +68,8 @@ def by_term(fold: Fold, width: int) -> Stmt | None:
             return tir.store(total, (lane,), value)
 
         if wide == 1:
-            terms = tir.nest(fold.over, lambda over: add(tir.index(0), over), "klmn")
+            # One term after the other: nothing is gained where the loop is written out.
+            terms = tir.nest(fold.over, lambda over: add(tir.index(0), over), "klmn", once=True)
         else:
             terms = tir.nest(fold.over[:-1], lambda over: _lanes(over, last, wide, add), "klmn")
         declarations, halvings, value = _halved(fold, total, wide)
@@ -118,6 +119,6 @@ def _lanes(
             tir.loop(
                 full, lambda k: tir.vectorized(wide, lambda v: add(v, (*over, k * wide + v))), "k"
             ),
-            tir.loop(rest, lambda k: add(tir.index(0), (*over, k + full * wide)), "k"),
+            tir.loop(rest, lambda k: add(tir.index(0), (*over, k + full * wide)), "k", once=True),
         ]
     )

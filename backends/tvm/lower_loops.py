@@ -13,6 +13,7 @@ from rnndsl.backends.tvm.lower_product import add
 from rnndsl.backends.tvm.lower_scalar import larger
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.machine import Machine
+from rnndsl.backends.tvm.neighbours import side_by_side, vector_axis
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Scope, Stmt
 from rnndsl.backends.tvm.work import UNIT
@@ -66,14 +67,20 @@ def each_vector(
 ) -> Stmt | None:
     """``body`` for every row and element, the last axis in vectors, with their registers.
 
-    The parts of ``team`` share the first axis, in units if it is the only one.
+    The parts of ``team`` share the first axis, in units if it is the only one.  Where the last
+    axis has but one element, vectors run along the one before it, if its elements lie side by
+    side; what parts share is cut as if they did not.
     """
-    outer, last = (sizes[:-1], sizes[-1]) if sizes else ((), 1)
+    axis = len(sizes) - 1 if team.is_shared else vector_axis(sizes)
+    outer, last = (sizes[:axis], sizes[axis]) if sizes else ((), 1)
+    ones = tuple(tir.index(0) for _ in sizes[axis + 1 :])
 
     def line(row: Expr, at: Indices) -> Stmt | None:
         def vector(i: Expr, scope: Scope) -> Stmt | None:
-            return body(row, (*at, i) if sizes else (), scope)
+            return body(row, (*at, i, *ones) if sizes else (), scope)
 
+        if ones and not side_by_side(lambda i: vector(i, Scope(1)), last):
+            return tir.lanes(last, 1, vector)
         if team.is_shared and len(sizes) == 1:
             return _shared_lanes(last, width, vector, team)
         return tir.lanes(last, width, vector)
@@ -267,15 +274,22 @@ def _running(combine: Callable[[Expr, Expr], Expr]) -> Callable[[Site], Stmt | N
             def at(k: Expr) -> Indices:
                 return (*others[:axis], (size - 1) - k if reverse else k, *others[axis:])
 
-            def advance(k: Expr) -> Stmt:
-                total = combine(site.current(row, at(k - 1)), site.reads[0](row, at(k)))
-                return site.write(row, at(k), total)
+            total, declared = tir.registers((1,), site.dtype, "total")
+            held = (tir.index(0),)
 
-            first = at(tir.index(0))
+            def reach(k: Expr, value: Expr) -> Stmt | None:
+                written = site.write(row, at(k), tir.load(total, held))
+                return tir.sequence([tir.store(total, held, value), written])
+
+            def advance(k: Expr) -> Stmt | None:
+                return reach(k, combine(tir.load(total, held), site.reads[0](row, at(k))))
+
+            first = tir.index(0)
             return tir.sequence(
                 [
-                    site.write(row, first, site.reads[0](row, first)),
-                    tir.loop(size, advance, "k", start=1),
+                    declared,
+                    reach(first, site.reads[0](row, at(first))),
+                    tir.loop(size, advance, "k", start=1, once=True),
                 ]
             )
 
@@ -312,7 +326,7 @@ def _argmax(site: Site) -> Stmt | None:
                 declared,
                 tir.store(best, value, read(tir.index(0))),
                 tir.store(best, where, site.zero()),
-                tir.loop(site.sizes[0][axis], advance, "k", start=1),
+                tir.loop(site.sizes[0][axis], advance, "k", start=1, once=True),
                 site.write(row, others, tir.load(best, where)),
             ]
         )

@@ -16,6 +16,7 @@ import tvm
 from tvm import ir, tirx
 from tvm.sym import Analyzer
 
+from rnndsl.backends.tvm.accesses import accessed
 from rnndsl.backends.tvm.half_floats import MEMORY, narrowed, widened
 from rnndsl.backends.tvm.tir_types import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.written_once import written_once
@@ -76,6 +77,12 @@ def divided(value: Expr, by: int) -> tuple[Expr, Expr]:
     return found.ranges.simplify(parts[0]), found.ranges.simplify(parts[1])
 
 
+def simplified(value: Expr) -> Expr:
+    """An index in the shortest form that is known to be equal."""
+    found = _loops.get()
+    return (Analyzer() if found is None else found.ranges).simplify(value)
+
+
 def sequence(statements: Iterable[Stmt | None]) -> Stmt | None:
     """One statement after the other; None if there are none."""
     kept = [s for s in statements if s is not None]
@@ -90,8 +97,12 @@ def loop(
     name: str = "i",
     kind: tirx.ForKind = tirx.ForKind.SERIAL,
     start: int = 0,
+    once: bool = False,
 ) -> Stmt | None:
-    """A loop over ``start <= i < extent``; lengths 0 and 1 make none."""
+    """A loop over ``start <= i < extent``; lengths 0 and 1 make none.
+
+    One around another, or with ``once``, LLVM leaves as it is.
+    """
     if isinstance(extent, int):
         if extent <= start:
             return None
@@ -107,7 +118,7 @@ def loop(
     if inner is None:
         return None
     if known is not None and kind is tirx.ForKind.SERIAL:
-        inner = written_once(inner) if known.count > before else inner
+        inner = written_once(inner) if once or known.count > before else inner
         known.count += 1
     return tirx.For(variable, index(start), extent - start if start else extent, kind, inner)
 
@@ -116,12 +127,16 @@ def nest(
     extents: Sequence[Extent],
     body: Callable[[tuple[Expr, ...]], Stmt | None],
     names: str = "ijklmnpq",
+    once: bool = False,
 ) -> Stmt | None:
-    """Loops one inside the other, the first outermost."""
+    """Loops one inside the other, the first outermost; ``once`` as for :func:`loop`."""
     if not extents:
         return body(())
     return loop(
-        extents[0], lambda i: nest(extents[1:], lambda rest: body((i, *rest)), names[1:]), names[0]
+        extents[0],
+        lambda i: nest(extents[1:], lambda rest: body((i, *rest)), names[1:], once),
+        names[0],
+        once=once,
     )
 
 
@@ -160,7 +175,8 @@ def powers(count: int) -> list[tuple[int, int]]:
 def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -> Stmt | None:
     """A loop in vectors of ``width`` elements, and shorter vectors for the rest.
 
-    All widths are powers of two: LLVM does not keep other vectors in registers.
+    All widths are powers of two: LLVM does not keep other vectors in registers.  Elements that
+    are taken one by one stay so: LLVM would make vectors of them out of single loads.
     """
     full, rest = divmod(extent, width)
 
@@ -177,7 +193,7 @@ def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -
 
     return sequence(
         [
-            loop(full, lambda i: vector(i * width, width), "i"),
+            loop(full, lambda i: vector(i * width, width), "i", once=width == 1),
             *(vector(index(full * width + at), count) for at, count in powers(rest)),
         ]
     )
@@ -270,6 +286,7 @@ def _seen_from_here(buffer: Buffer) -> Buffer:
 
 def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
     """``buffer[indices] = value``"""
+    accessed(buffer, indices)
     if _memory(buffer) in _HALVES:
         value = narrowed(value, _memory(buffer))
     return tirx.BufferStore(_seen_from_here(buffer), value, list(indices))
@@ -277,6 +294,7 @@ def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
 
 def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """``buffer[indices]``; as float32 where it has 16 bits."""
+    accessed(buffer, indices)
     found = tirx.BufferLoad(_seen_from_here(buffer), list(indices))
     return widened(found) if _memory(buffer) in _HALVES else found
 
