@@ -38,7 +38,7 @@ _LOOP = 4e-8  # seconds to enter a loop nest
 _CALL = 2e-5  # seconds around a kernel: arguments, and memory for its results
 _START = 4e-6  # seconds until further threads have begun and ended
 _WAIT = 2e-7  # seconds that threads wait for each other, beyond the work of the slowest
-_HANDED = 5e-10  # seconds to get a byte that another core wrote, and still has
+_HANDED = 3e-11  # seconds to get a byte of a stream that another core wrote, and still has
 # Examples of a scan that one thread takes at least, and the blocks that it takes them in.
 LEAST_ROWS, ROWS = 2, 6
 # Further threads must promise this much of the time, or they are left to others.
