@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,7 @@ from rnndsl.diagnostics import Diagnostic, did_you_mean
 Lengths = Tensor | Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """One call's streams, [T, B, *shape] each, and how to give results back.
 
     ``valid`` [T, B] is 1 where a sequence still runs, None if all are as long as the batch.

@@ -141,11 +141,11 @@ class Direction(nn.Module):
             return [self.tensor(name) for name in names]
         found = []
         for name in names:
-            *lead, last = self.paths[name]
+            path = self.paths[name]
             owner: Any = self
-            for part in lead:  # past `__getattr__`, which takes most of the time otherwise
+            for part in path[:-1]:  # past `__getattr__`, which takes most of the time otherwise
                 owner = owner._modules[part]
-            plain = owner._parameters.get(last)
+            plain = owner._parameters.get(path[-1])
             found.append(self.tensor(name) if plain is None else plain)
         return found
 

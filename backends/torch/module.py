@@ -167,13 +167,20 @@ class Layer(nn.Module):
 
     def _at(self, index: int) -> list[Direction]:
         """The directions of one layer."""
-        keys = (str(index), f"{index}_reverse")[: self.directions]
-        modules: Any = self.layers._modules
-        return [modules[key] for key in keys]
+        stacked = self._stacked
+        found = [stacked[str(index)]]
+        return [*found, stacked[f"{index}_reverse"]] if self.options.bidirectional else found
+
+    @property
+    def _stacked(self) -> Mapping[str, Any]:
+        """The directions of all layers, by key: past `__getattr__`, which takes its time."""
+        layers: Any = self._modules["layers"]
+        found: Mapping[str, Any] = layers._modules
+        return found
 
     def _starts(self, batch: Batch, state: State | Sequence[Tensor] | None) -> list[list[Tensor]]:
         """The states before the first step, for each layer and direction."""
-        size, places = batch.inputs[0].shape[1], len(self.layers)
+        size, places = batch.inputs[0].shape[1], len(self._stacked)
         types, sizes = self.state_types, self.state_sizes
         return split_states(batch.expected, types, sizes, state, places, size, batch.unbatched)
 
@@ -249,8 +256,7 @@ class Layer(nn.Module):
     @property
     def first(self) -> Direction:
         """The lowest layer, forward in time."""
-        found = self.layers["0"]
-        assert isinstance(found, Direction)
+        found: Direction = self._stacked["0"]
         return found
 
     def _tap_names(self, taps: Sequence[str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -110,11 +109,13 @@ def _caller(
     spare: list[Tensor] = []
 
     def scratch(like: Tensor, elements: int) -> Tensor:
-        with suppress(IndexError):  # another thread may have taken the last
+        try:
             found = spare.pop()
-            if found.numel() >= elements:
-                return found
-        return like.new_empty((elements,), dtype=work_dtype)
+        except IndexError:  # none yet, or another thread has it
+            found = None
+        if found is None or found.numel() < elements:
+            return like.new_empty((elements,), dtype=work_dtype)
+        return found
 
     @lru_cache(maxsize=_MOST_SIZES)
     def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -130,11 +131,11 @@ def _caller(
         dtype, (steps, batch, *_) = like.dtype, like.shape
         shapes, expected = sizes(steps, batch)
         # The kernel writes the final states over the first ones.
-        states = tuple([s.clone(memory_format=torch.contiguous_format) for s in starts])
+        states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
         arrays = [x.contiguous() for x in (*xs, *weights(given))]
         arrays += states
         # Addresses tell nothing: an array of another type or size would be overrun.
-        if [a.numel() for a in arrays] != expected or any(a.dtype != dtype for a in arrays):
+        if [a.numel() for a in arrays] != expected or {a.dtype for a in arrays} != {dtype}:
             shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
             raise TypeError(f"a kernel for other arrays than {shown}")
         made = tuple([like.new_empty(shape) for shape in shapes])
