@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 
@@ -14,6 +15,30 @@ from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.text import parse_graph
 
 
+class Request(NamedTuple):
+    """What makes a program: a bound graph's text, what is added to it, and how it is compiled.
+
+    A tuple, which torch.compile can take for a constant.
+    """
+
+    text: str
+    reverse: bool
+    backend: str
+    budget: int | None = None
+    form: str = AUTO
+    passes: str = DEFAULT
+    recompute: str = CHEAP
+    taps: tuple[str, ...] = ()
+    resets: bool = False
+    lengths: bool = False
+
+    def extended(self, taps: tuple[str, ...], resets: bool, lengths: bool) -> Request:
+        """The same with these extras."""
+        if not (taps or resets or lengths):
+            return self
+        return Request(*self[:-3], taps, resets, lengths)
+
+
 @lru_cache(maxsize=256)
 def base_graph(text: str) -> Graph:
     """The bound graph of a layer, from its text."""
@@ -21,21 +46,18 @@ def base_graph(text: str) -> Graph:
 
 
 @lru_cache(maxsize=1024)
-def variant(
-    text: str,
-    reverse: bool,
-    backend: str,
-    budget: int | None,
-    taps: tuple[str, ...],
-    resets: bool,
-    lengths: bool,
-    form: str = AUTO,
-    passes: str = DEFAULT,
-    recompute: str = CHEAP,
-) -> SequenceProgram:
-    """The program of a layer's graph with these extras."""
-    graph = extended(with_taps(base_graph(text), taps), resets, lengths)
-    return make_program(graph, reverse, backend, passes, budget, form, recompute)
+def requested(request: Request) -> SequenceProgram:
+    """The program that is asked for."""
+    graph = with_taps(base_graph(request.text), request.taps)
+    return make_program(
+        extended(graph, request.resets, request.lengths),
+        request.reverse,
+        request.backend,
+        request.passes,
+        request.budget,
+        request.form,
+        request.recompute,
+    )
 
 
 def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
@@ -45,45 +67,18 @@ def extended(graph: Graph, resets: bool, lengths: bool) -> Graph:
 
 
 @lru_cache(maxsize=1024)
-def _call(
-    text: str,
-    reverse: bool,
-    backend: str,
-    budget: int | None,
-    taps: tuple[str, ...],
-    resets: bool,
-    lengths: bool,
-    form: str,
-    passes: str,
-    recompute: str,
-) -> tuple[str, str, tuple[str, ...]]:
-    program = variant(
-        text, reverse, backend, budget, taps, resets, lengths, form, passes, recompute
-    )
+def _call(request: Request) -> tuple[str, str, tuple[str, ...]]:
+    program = requested(request)
     return register(program), program.text, tuple(program.params)
 
 
 # torch.compile evaluates this while it traces: compiling a cell is not part of a user's graph.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def program_call(
-    text: str,
-    reverse: bool,
-    backend: str,
-    budget: int | None,
-    taps: tuple[str, ...],
-    resets: bool,
-    lengths: bool,
-    portable: bool,
-    form: str = AUTO,
-    passes: str = DEFAULT,
-    recompute: str = CHEAP,
-) -> tuple[str, tuple[str, ...]]:
+def program_call(request: Request, portable: bool) -> tuple[str, tuple[str, ...]]:
     """What names the program to the operator, and the names of the parameters it takes.
 
     ``portable`` asks for the program's text, which means the same in every process; a handle
     is shorter, and valid here only.
     """
-    handle, whole, params = _call(
-        text, reverse, backend, budget, taps, resets, lengths, form, passes, recompute
-    )
+    handle, whole, params = _call(request)
     return (whole if portable else handle), params

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 
 from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch import operators
-from rnndsl.backends.torch.calls import base_graph, extended, program_call, variant
+from rnndsl.backends.torch.calls import (
+    Request,
+    base_graph,
+    extended,
+    program_call,
+    requested,
+)
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.memory import memory_plan
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
@@ -43,13 +49,8 @@ class Direction(nn.Module):
     ) -> None:
         super().__init__()
         graph = lowered.graph.bind(sizes)
-        self.graph_text = print_graph(graph, spans=True)
-        self.reverse = reverse
-        self.backend = backend
-        self.memory_budget = memory_budget
-        self.form = form
-        self.passes = passes
-        self.recompute = recompute
+        text = print_graph(graph, spans=True)
+        self.request = Request(text, reverse, backend, memory_budget, form, passes, recompute)
         self.sizes = dict(sizes)
         self.specs = lowered.params
         self._first_name = [spec.name for spec in self.specs[:1]]
@@ -66,7 +67,12 @@ class Direction(nn.Module):
     @property
     def graph(self) -> Graph:
         """The bound step graph."""
-        return base_graph(self.graph_text)
+        return base_graph(self.request.text)
+
+    @property
+    def reverse(self) -> bool:
+        """Whether it runs from the last time step to the first."""
+        return self.request.reverse
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -76,8 +82,7 @@ class Direction(nn.Module):
 
     def flops_per_step(self) -> int:
         """Floating-point operations of one example's time step, forward."""
-        text, order, engine = self.graph_text, self.reverse, self.backend
-        graph = variant(text, order, engine, None, (), False, False, passes=self.passes).step
+        graph = requested(self.request).step
         return sum(
             OPS[node.op].flops(
                 [graph.type_of(v) for v in node.operands], node.type, dict(node.attrs)
@@ -87,21 +92,7 @@ class Direction(nn.Module):
 
     def memory_plan(self, steps: int, batch: int) -> MemoryPlan:
         """How a sequence is trained: its blocks, what is held of them and what is run again."""
-        text, order, budget = self.graph_text, self.reverse, self.memory_budget
-        portable = False
-        handle, names = program_call(
-            text,
-            order,
-            self.backend,
-            budget,
-            (),
-            False,
-            False,
-            portable,
-            self.form,
-            self.passes,
-            self.recompute,
-        )
+        handle, names = program_call(self.request, portable=False)
         runner = find_runner(handle)
         count = len(runner.program.inputs)
         trained = [self.tensor(name).requires_grad for name in names]
@@ -176,20 +167,8 @@ class Direction(nn.Module):
         ``inputs`` are the cell's inputs, then the reset flags and the validity flags where
         those are asked for; ``states`` may be empty.
         """
-        portable = torch.compiler.is_compiling()
-        program, names = program_call(
-            self.graph_text,
-            self.reverse,
-            self.backend,
-            self.memory_budget,
-            taps,
-            resets,
-            lengths,
-            portable,
-            self.form,
-            self.passes,
-            self.recompute,
-        )
+        request = self.request.extended(taps, resets, lengths)
+        program, names = program_call(request, torch.compiler.is_compiling())
         params = self.tensors_of(names)
         results = operators.call(program, list(inputs), list(states), params)
         count = len(results) - self.state_count

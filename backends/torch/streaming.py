@@ -112,21 +112,11 @@ class Stream:
 
 def _step_of(direction: Direction, batch: int, expected: Expected) -> KernelStep | PlanStep:
     """One layer's step, by whatever the layer is compiled with."""
-    handle, names = program_call(
-        direction.graph_text,
-        False,
-        direction.backend,
-        None,
-        (),
-        False,
-        False,
-        False,
-        STEPS,
-        direction.passes,
-    )
+    request = direction.request._replace(budget=None, form=STEPS)
+    handle, names = program_call(request, portable=False)
     runner = find_runner(handle)
     params = [tensor.detach().clone() for tensor in direction.tensors_of(names)]
     like = torch.empty((1, batch), dtype=expected.dtype, device=expected.device)
     values, start = runner.prepared(like, params)
-    packed = resolve(direction.backend, like) == "tvm" and like.dtype in PACKED_DTYPES
+    packed = resolve(request.backend, like) == "tvm" and like.dtype in PACKED_DTYPES
     return (KernelStep if packed else PlanStep)(runner, values, start, like)
