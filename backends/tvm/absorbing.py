@@ -2,7 +2,8 @@
 
 The arithmetic is the same, but the scan holds the operands in registers or in the cache: a
 stream of [T, B, ...] is neither written nor read again.  Only products with weights are better
-off in a parallel stage, where many rows share one reading of the weights.
+off in a parallel stage, where many rows share one reading of the weights.  Sums over batch and
+time gather in the scan what would be a stream for them alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def absorb(plan: Plan) -> Plan:
     found = _Absorber(plan)
     found.hoist()
     found.sink()
+    found.gather()
     return found.plan()
 
 
@@ -37,6 +39,7 @@ class _Absorber:
             for name in stage.states
         }
         self.carried = {r.value for r in self.graph.results_of(ResultRole.STATE)}
+        self.handed_out = {root(self.graph, r.value) for r in self.graph.results}
         self.readers = _readers(self.graph)
         self.movable = {
             value
@@ -94,6 +97,21 @@ class _Absorber:
             )
             if added <= self._size(value):
                 self.stage_of[value] = stage
+
+    def gather(self) -> None:
+        """Sums over batch and time into the scan that makes what they alone need as a stream."""
+        for value, node in self.graph.node_values():
+            if node.op != "batch_sum" or value not in self.stage_of:
+                continue
+            (source,) = self._sources(node)
+            stage = self.stage_of.get(source, -1)
+            others = {self.stage_of[r] for r in self.readers[source] if not self._is_sum(r)}
+            if self._is_scan(stage) and others <= {stage} and source not in self.handed_out:
+                self.stage_of[value] = stage
+
+    def _is_sum(self, value: int) -> bool:
+        node = self.graph.definition(value)
+        return isinstance(node, Node) and node.op == "batch_sum"
 
     def _is_delayed(self, value: int) -> bool:
         """Whether a state on no cycle reads a value as a stream."""

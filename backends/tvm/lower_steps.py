@@ -45,6 +45,8 @@ def _group(
     """Elementwise nodes in one loop nest: each element goes through all of them in registers."""
     graph, dtype = values.graph, values.dtype
     nodes = {value: _definition(values, value) for value in members}
+    sums = {v: node for v, node in nodes.items() if is_total(node)}
+    nodes = {v: node for v, node in nodes.items() if v not in sums}
     calls = any(dtype in ELEMENTWISE[node.op].calls for node in nodes.values())
     reads = {
         operand: values.read(operand, block, held)
@@ -79,6 +81,9 @@ def _group(
             for name in values.states_of(value):
                 place = (block.first + row, *at)
                 scope.statements.append(tir.store(values.state(name), place, known[value]))
+        for value, node in sums.items():
+            total = values.load(value, block)(row, at) + known[node.operands[0]]
+            scope.statements.append(values.write(value, block, row, at, total))
 
     # A call of the C library takes one element at a time.
     width = 1 if calls else values.width

@@ -20,7 +20,7 @@ BEFORE = -1  # the phase of shared values, which are computed once
 class StepKind(Enum):
     """What a step does."""
 
-    GROUP = "group"  # elementwise nodes of one shape, in one loop nest
+    GROUP = "group"  # elementwise nodes of one shape, and their sums, in one loop nest
     NODE = "node"  # one node with a loop nest of its own
     DELAY = "delay"  # a state on no cycle: its result, one time step later
     KEEP = "keep"  # a state's value before the step, kept for later stages
@@ -280,10 +280,13 @@ class _Scheduler:
         return {r for _, r in self._reads(value)}
 
     def _group(self, first: int, todo: Iterable[int], waiting: set[int]) -> tuple[int, ...]:
-        """All elementwise values of one shape that need only what is there, or each other."""
+        """All elementwise values of one shape that need only what is there, or each other, and
+        their sums over batch and time."""
         group: list[int] = []
         shape = self.graph.type_of(first)
         for value in todo:
+            if self._is_sum_of(value, group):
+                group.append(value)
             if not self._is_elementwise(value) or self.graph.type_of(value) != shape:
                 continue
             # A view of a member is not there before the loop nest ends.
@@ -291,6 +294,11 @@ class _Scheduler:
             if all(r not in waiting or (r in group and v == r) for v, r in reads):
                 group.append(value)
         return tuple(group)
+
+    def _is_sum_of(self, value: int, group: Iterable[int]) -> bool:
+        """Whether a value sums up one of a group, as each element of that is computed."""
+        found = self.graph.definition(value)
+        return isinstance(found, Node) and found.op == "batch_sum" and found.operands[0] in group
 
     # ------------------------------------------------------------------ memory
 
