@@ -16,6 +16,8 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/contest
+	$(BIN)/mypy docs/tabular
 	PYTHONPATH=. $(BIN)/lint-imports
 
 setup: $(READY)

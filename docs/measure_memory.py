@@ -83,7 +83,7 @@ class Meter:
             self.peak = max(self.peak, self.alive)
             return visible, finals, saved
 
-        BlockRun._run_block = watched  # type: ignore[method-assign]
+        BlockRun._run_block = watched  # type: ignore[method-assign, assignment]
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -17,6 +17,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ os.environ.setdefault("TVM_NUM_THREADS", "1")
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import rnndsl
 
@@ -87,10 +88,10 @@ def measure(
             except rnndsl.RnndslError:
                 continue
             made.load_state_dict(first.state_dict())
-            runs[f"ours, {backend}, {form}"] = lambda x, made=made: made(x)[0]
+            runs[f"ours, {backend}, {form}"] = partial(_output, made)
     weights = {s.name: first.first.tensor(s.name) for s in first.first.specs}
     for label, peer in peers(name):
-        runs[label] = lambda x, peer=peer: peer(x, weights)
+        runs[label] = partial(_output_of_peer, peer, weights)
     skipped = [text for text in skip.split("|") if text]
     runs = {label: run for label, run in runs.items() if not any(t in label for t in skipped)}
     runs = {label: run for label, run in runs.items() if agrees(label, run, first, x[:256])}
@@ -126,8 +127,17 @@ def forward(run: Callable[[Tensor], Tensor], x: Tensor) -> None:
         run(x)
 
 
+def _output(layer: nn.Module, x: Tensor) -> Tensor:
+    found: Tensor = layer(x)[0]
+    return found
+
+
+def _output_of_peer(peer: Peer, weights: Weights, x: Tensor) -> Tensor:
+    return peer(x, weights)
+
+
 def train(run: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    run(x.detach().requires_grad_()).sum().backward()
+    torch.autograd.backward(run(x.detach().requires_grad_()).sum())
 
 
 def agrees(label: str, run: Callable[[Tensor], Tensor], first: Any, x: Tensor) -> bool:
@@ -199,7 +209,7 @@ def mingru_heinsen(x: Tensor, w: Weights) -> Tensor:
     module = importlib.import_module("minGRU_pytorch.minGRU")
     u, z = F.linear(x, w["u.x.weight"]), F.linear(x, w["z.x.weight"])
     logs = -F.softplus(-z) + module.log_g(u)
-    found = module.heinsen_associative_scan_log(
+    found: Tensor = module.heinsen_associative_scan_log(
         -F.softplus(z).transpose(0, 1), logs.transpose(0, 1)
     )
     return found.transpose(0, 1)
@@ -208,7 +218,8 @@ def mingru_heinsen(x: Tensor, w: Weights) -> Tensor:
 def mingru_tree(x: Tensor, w: Weights) -> Tensor:
     module = importlib.import_module("accelerated_scan.ref")
     a, b = (t.permute(1, 2, 0).contiguous() for t in _mingru_parts(x, w))
-    return module.scan(a, b).permute(2, 0, 1)
+    found: Tensor = module.scan(a, b)
+    return found.permute(2, 0, 1)
 
 
 def mingru_associative(x: Tensor, w: Weights) -> Tensor:
@@ -218,14 +229,16 @@ def mingru_associative(x: Tensor, w: Weights) -> Tensor:
         return left[0] * right[0], right[0] * left[1] + right[1]
 
     with quiet():
-        found = module.associative_scan(combine, _mingru_parts(x, w), 0, combine_mode="generic")
+        found: list[Tensor] = module.associative_scan(
+            combine, _mingru_parts(x, w), 0, combine_mode="generic"
+        )
     return found[1]
 
 
 def _qkv(x: Tensor, w: Weights, heads: int = 1) -> list[Tensor]:
     """[B, T, heads, d]."""
     rows = [F.linear(x, w[f"{n}.x.weight"], w.get(f"{n}.bias")) for n in "qkv"]
-    return [row.transpose(0, 1).unflatten(-1, (heads, -1)) for row in rows]
+    return [row.transpose(0, 1).reshape(*row.shape[1::-1], heads, -1) for row in rows]
 
 
 def linear_attention_naive(which: str) -> Peer:
@@ -234,8 +247,8 @@ def linear_attention_naive(which: str) -> Peer:
         q, k, v = _qkv(x, w)
         q, k = F.elu(q) + 1, F.elu(k) + 1
         found = getattr(module, which)(q, k, v, scale=1.0, normalize=True)
-        found = found[0] if isinstance(found, tuple) else found
-        return found.flatten(2).transpose(0, 1)
+        y: Tensor = found[0] if isinstance(found, tuple) else found
+        return y.flatten(2).transpose(0, 1)
 
     return run
 
@@ -245,7 +258,7 @@ def gla_naive(x: Tensor, w: Weights) -> Tensor:
     q, k, v = _qkv(x, w)
     low = F.linear(x, w["low.x.weight"])
     g = F.logsigmoid(F.linear(low, w["f.low.weight"], w["f.bias"])) / 16
-    found = module.naive_recurrent_gla(q, k, v, g.transpose(0, 1).unsqueeze(2))
+    found: list[Tensor] = module.naive_recurrent_gla(q, k, v, g.transpose(0, 1).unsqueeze(2))
     return found[0].flatten(2).transpose(0, 1)
 
 
@@ -256,8 +269,8 @@ def delta_naive(which: str) -> Peer:
         q, k = (F.normalize(F.silu(t), dim=-1) for t in (q, k))
         beta = F.linear(x, w["b.x.weight"]).sigmoid().permute(1, 2, 0)
         found = getattr(module, which)(q * q.shape[-1] ** 0.5, k, v, beta)
-        found = found[0] if isinstance(found, tuple) else found
-        return found.transpose(1, 2).flatten(2).transpose(0, 1)
+        y: Tensor = found[0] if isinstance(found, tuple) else found
+        return y.transpose(1, 2).flatten(2).transpose(0, 1)
 
     return run
 
@@ -287,7 +300,8 @@ def s4d_convolution(x: Tensor, w: Weights) -> Tensor:
     kernel = torch.einsum("hn,hnt->th", weight, powers)
     size = 2 * steps
     hat = torch.fft.rfft(kernel, size, dim=0)[:, None] * torch.fft.rfft(u, size, dim=0)
-    return torch.fft.irfft(hat, size, dim=0)[:steps] + w["skip"] * u
+    y: Tensor = torch.fft.irfft(hat, size, dim=0)[:steps]
+    return y + w["skip"] * u
 
 
 PEERS: tuple[tuple[str, str, str, Peer], ...] = (

@@ -36,7 +36,7 @@ LABELS = {
     "ort": "ONNX Runtime",
     "ort_scan": "ONNX Scan",
 }
-OPTIONS = {
+OPTIONS: Any = {
     "font.size": 9.0,
     "text.color": INK,
     "axes.labelcolor": INK,

@@ -22,8 +22,8 @@ def _ours(*, behaviour: bool) -> Ranker:
             return cell.features if behaviour else cell.structure
 
         order = np.argsort(np.argsort([loss_of(cell) for cell in known], kind="stable"))
-        ranking = fit_ranking([features(cell) for cell in known], order.astype(float), seed)
-        return ranking.predict([features(cell) for cell in unknown])[0]
+        ranking = fit_ranking([features(cell) for cell in known], order.tolist(), seed)
+        return list(ranking.predict([features(cell) for cell in unknown])[0])
 
     return rank
 
@@ -35,7 +35,7 @@ def _forest(known: Sequence[Cell], unknown: Sequence[Cell], seed: int) -> Sequen
     names = sorted(known[0].structure)
     model = RandomForestRegressor(n_estimators=200, random_state=seed)
     model.fit([[c.structure[n] for n in names] for c in known], [loss_of(c) for c in known])
-    return model.predict([[c.structure[n] for n in names] for c in unknown])
+    return list(model.predict([[c.structure[n] for n in names] for c in unknown]))
 
 
 def _covariance(known: Sequence[Cell], unknown: Sequence[Cell], seed: int) -> Sequence[float]:

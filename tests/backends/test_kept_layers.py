@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def forget() -> None:
     """Whatever this process knows of programs, as a later process would not."""
-    for found in (calls.variant, calls._call):
+    for found in (calls.requested, calls._call):
         found.cache_clear()
     programs._runners.clear()
 
