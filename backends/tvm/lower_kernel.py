@@ -14,6 +14,7 @@ from rnndsl.backends.tvm.arranging import arrange
 from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.layout import layout
+from rnndsl.backends.tvm.llvm_text import called_functions, with_called
 from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
@@ -26,7 +27,6 @@ from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
 from rnndsl.backends.tvm.work import Run, has_columns, runs
-from rnndsl.backends.tvm.written_once import with_loops_written_once
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
@@ -64,14 +64,15 @@ def lower(
     plan, steps = arranged.plan, arranged.schedule
     if computed_in(dtype) == dtype:  # sums of narrow numbers want a wider place
         steps = with_totals_in_place(plan.graph, steps)
-    with tir.analysis():
+    with tir.analysis(), called_functions() as called:
         places = layout(steps, plan.graph)
         values = Values(plan.graph, steps, places, joined, dtype, options, symbol)
-        body = _Body(values, steps, plan.reverse).statements()
-        packed = [_packed(values, *entry) for entry in values.weights.packings()]
+        with values.outline.current():
+            body = _Body(values, steps, plan.reverse).statements()
+            packed = [_packed(values, *entry) for entry in values.weights.packings()]
     # Last, when every weight has been asked for.
     params, declared = values.finish()
-    whole = with_loops_written_once(tir.sequence([*declared, *packed, body]))
+    whole = with_called(called, tir.sequence([*declared, *packed, body]))
     signature, parts = values.signature(symbol), values.outline.functions
     if options.shared:
         signature = replace(signature, stages=work_of(arranged))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tvm import tirx
 
@@ -103,8 +104,9 @@ class _Tiles:
     count: int
     width: int
 
-    def each(self) -> list[_Tiles]:
-        return [_Tiles(self.first + k, 1, self.width) for k in range(self.count)]
+    def each(self, body: Callable[[_Tiles], Stmt | None]) -> Stmt | None:
+        """``body`` for one tile after the other."""
+        return tir.loop(self.count, lambda k: body(_Tiles(self.first + k, 1, self.width)), "tile")
 
 
 def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> Stmt | None:
@@ -119,7 +121,8 @@ def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> S
 
     for rows in (rows_at_once, 2) if rows_at_once > 2 else ():
         groups = _quotient(left, rows)
-        parts += [blocks(done, groups, rows, part) for part in tiles.each()]
+        # In a loop: code for several rows is long, and the next tile needs the same.
+        parts.append(tiles.each(partial(blocks, done, groups, rows)))
         if found.whole:
             return tir.sequence(parts)
         done, left = done + groups * rows, _remainder(left, rows)

@@ -26,6 +26,21 @@ def side_by_side(body: Callable[[Expr], object], extent: int) -> bool:
     return all(_stride(access, i) in (0, 1) for access in accesses)
 
 
+def one_access(body: Callable[[], object]) -> Access | None:
+    """What ``body`` reads or writes, if that is one element."""
+    with watched() as accesses:
+        body()
+    return accesses[0] if len(accesses) == 1 else None
+
+
+def step(body: Callable[[Expr], object]) -> int | None:
+    """How many elements there are from what ``body(i)`` reads or writes to what ``body(i + 1)``
+    does, if that is one element, and always as far."""
+    i = tir.length("i")
+    access = one_access(lambda: body(i))
+    return None if access is None else _stride(access, i)
+
+
 def _stride(access: Access, variable: Expr) -> int | None:
     """Elements between the places of an access for one number and the next, if always as many."""
     place = tir.index(0)

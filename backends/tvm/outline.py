@@ -6,13 +6,16 @@ sizes, say) need to be compiled only once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import tvm_ffi
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.tir import Stmt
+from rnndsl.backends.tvm.llvm_text import call_text
+from rnndsl.backends.tvm.tir import Expr, Stmt
 
 # TVM's attribute of statements that LLVM is to compile as a function that it does not inline.
 _APART = "compute_scope"
@@ -50,8 +53,21 @@ class Outline:
         for variable in tirx.analysis.undefined_vars(whole):
             if not any(variable.same_as(known) for known, _ in arguments):
                 arguments.append((variable, variable))
-        whole = tirx.AttrStmt(_ZERO, _APART, ir.StringImm("step"), whole)
-        done = tir.sequence([on_the_cpu(whole), tirx.stmt.Return(_ZERO)])
+        return self._call(whole, arguments)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """While this lasts, :func:`call_apart` makes functions of this kernel."""
+        token = _outline.set(self)
+        try:
+            yield
+        finally:
+            _outline.reset(token)
+
+    def _call(self, body: Stmt, arguments: list[tuple[Expr, Expr]]) -> Stmt:
+        """A call of a function with this body; ``arguments`` are parameters and their values."""
+        apart = tirx.AttrStmt(_ZERO, _APART, ir.StringImm("step"), body)
+        done = tir.sequence([on_the_cpu(apart), tirx.stmt.Return(_ZERO)])
         params = [param for param, _ in arguments]
         function = tirx.PrimFunc(params, done, ir.PrimType("int32"))
         function = function.with_attr("tirx.noalias", True)
@@ -67,3 +83,13 @@ class Outline:
         self.functions[name] = function
         known.append(name)
         return name
+
+
+_outline: ContextVar[Outline] = ContextVar("outline")
+
+
+def call_apart(name: str, text: str, arguments: dict[str, Expr]) -> Stmt:
+    """A call of ``i32 @name``, which ``text`` defines in LLVM's language, with arguments by
+    name; not inlined, as TVM has LLVM do with what is imported."""
+    given = [(tirx.Var(key, value.ty), value) for key, value in arguments.items()]
+    return _outline.get()._call(call_text(name, text, *(param for param, _ in given)), given)

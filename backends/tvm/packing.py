@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.accesses import accessed
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
+from rnndsl.backends.tvm.neighbours import one_access, step
 from rnndsl.backends.tvm.signature import Packing
+from rnndsl.backends.tvm.squares import TYPES, transpose
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 
@@ -140,6 +143,7 @@ def _transposed(
     """``target(j, i) = source(i, j)`` for a matrix of ``sizes``: squares of vectors that are
     transposed in registers, and single elements at the edges."""
     rows, columns = (size // width for size in sizes)
+    outlined = _outlined_square(source, target, width)
 
     def element(i: Expr, j: Expr) -> Stmt:
         return tir.store(*target(j, i), source(i, j))
@@ -148,12 +152,14 @@ def _transposed(
         """The elements from row ``i`` and column ``j`` on."""
         return tir.loop(
             sizes[0] - i,
-            lambda a: tir.loop(sizes[1] - j, lambda b: element(a + i, b + j), "j"),
+            lambda a: tir.loop(sizes[1] - j, lambda b: element(a + i, b + j), "j", once=True),
             "i",
         )
 
     def square(a: Expr, b: Expr) -> Stmt | None:
         first, second = a * width, b * width
+        if outlined is not None:
+            return outlined(first, second)
         statements = list[Stmt]()
 
         def keep(vector: Expr) -> Expr:
@@ -188,10 +194,45 @@ def _transposed(
     beside = tir.loop(
         rows * width,
         lambda i: tir.loop(
-            sizes[1] - columns * width, lambda j: element(i, j + columns * width), "j"
+            sizes[1] - columns * width,
+            lambda j: element(i, j + columns * width),
+            "j",
+            once=True,
         ),
         "i",
     )
     return tir.sequence(
         [squares, beside, edge(rows * width, 0) if sizes[0] > rows * width else None]
     )
+
+
+def _outlined_square(
+    source: Callable[[Expr, Expr], Expr],
+    target: Callable[[Expr, Expr], tuple[Buffer, Indices]],
+    width: int,
+) -> Callable[[Expr, Expr], Stmt] | None:
+    """Calls for squares from two indices on, where rows of both matrices lie in one piece and
+    LLVM has a name for their elements."""
+    zero = tir.index(0)
+
+    read = one_access(lambda: source(zero, zero))
+    steps = [step(lambda i: source(i, zero)), step(lambda j: source(zero, j))]
+    steps += [
+        step(lambda j: accessed(*target(j, zero))),
+        step(lambda i: accessed(*target(zero, i))),
+    ]
+    down, along, over, beside = steps
+    if read is None or down is None or over is None or along != 1 or beside != 1:
+        return None
+    dtype = str(read.buffer.dtype)
+    if dtype not in TYPES or str(target(zero, zero)[0].dtype) != dtype:
+        return None
+
+    def square(first: Expr, second: Expr) -> Stmt:
+        found = one_access(lambda: source(first, second))
+        assert found is not None and down is not None and over is not None
+        given = tir.address_of(found.buffer, found.indices)
+        wanted = tir.address_of(*target(second, first))
+        return transpose(dtype, width, given, tir.index(down), wanted, tir.index(over))
+
+    return square

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import tvm
@@ -30,6 +31,7 @@ _HALVES = frozenset(MEMORY.values())
 _ON_THE_STACK = "disable_lower_builtin"
 
 
+@lru_cache(maxsize=1 << 12)
 def index(value: int) -> Expr:
     """A constant index."""
     return tirx.IntImm(INDEX, value)
@@ -60,7 +62,7 @@ _loops: ContextVar[_Loops | None] = ContextVar("loops", default=None)
 @contextmanager
 def analysis() -> Iterator[None]:
     """While this lasts, :func:`divided` knows the ranges of the loops that are made, and LLVM
-    is told not to unroll those around others (:func:`with_loops_written_once`)."""
+    is told not to unroll those around others (:func:`written_once`)."""
     token = _loops.set(_Loops(Analyzer()))
     try:
         yield
@@ -299,9 +301,14 @@ def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     return widened(found) if _memory(buffer) in _HALVES else found
 
 
+def address_of(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
+    """The address of ``buffer[indices]``."""
+    return tirx.address_of(tirx.BufferLoad(_seen_from_here(buffer), list(indices)))
+
+
 def ask_for(buffer: Buffer, indices: Sequence[Expr]) -> Stmt:
     """Have the line of memory of an element brought near, to be written soon."""
-    place = tirx.address_of(tirx.BufferLoad(_seen_from_here(buffer), list(indices)))
+    place = address_of(buffer, indices)
     numbers = (tirx.IntImm("int32", n) for n in (1, 3, 1))  # to write, near, not code
     return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", place, *numbers))
 

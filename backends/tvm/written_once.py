@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from tvm import tirx
 
-from rnndsl.backends.tvm.llvm_text import with_llvm
+from rnndsl.backends.tvm.llvm_text import call_text
 from rnndsl.backends.tvm.tir_types import Stmt
 
 _NAME = "rnndsl_once"
@@ -24,9 +24,4 @@ declare void @llvm.sideeffect()
 
 def written_once(body: Stmt) -> Stmt:
     """The body of a loop that LLVM does not unroll."""
-    return tirx.SeqStmt([tirx.Evaluate(tirx.call_extern("int32", _NAME)), body])
-
-
-def with_loops_written_once(body: Stmt) -> Stmt:
-    """The body of a kernel in which, or in whose functions, :func:`written_once` was used."""
-    return with_llvm(_TEXT, body)
+    return tirx.SeqStmt([call_text(_NAME, _TEXT), body])
