@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.freed_memory import keep_freed_memory
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -45,6 +46,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
     """
     from rnndsl.backends.tvm.runtime import compile_worker
 
+    keep_freed_memory()
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
     outputs = pick(places)
