@@ -143,6 +143,5 @@ def _shared(program: SequenceProgram, values: Tensors) -> tuple[Tensor, ...]:
 
 
 def _starts(program: SequenceProgram, values: Tensors, batch: int) -> tuple[Tensor, ...]:
-    return tuple(
-        values[f"{INIT}{name}"].expand(batch, *kind.sizes) for name, kind in program.states.items()
-    )
+    found = [values[f"{INIT}{name}"] for name in program.states]
+    return tuple([first.expand(batch, *first.shape) for first in found])
