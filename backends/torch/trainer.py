@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnndsl.backends.torch.backends import compile_plan, compile_shared
 from rnndsl.backends.torch.blocks import BlockRun, Gradients
+from rnndsl.backends.torch.delayed import delayed
 from rnndsl.backends.torch.derivative import ProgramDerivative
 from rnndsl.backends.torch.picking import Pick
 from rnndsl.backends.torch.program import SequenceProgram
@@ -170,7 +171,7 @@ def _back(
     themselves are told the steps of a ``block``, and add to ``sums``."""
     wiring, program, like = trainer.wiring, trainer.program, inputs[0]
     streams = [*inputs, *kept]
-    late = [_delayed(streams[place], start[k], program.reverse) for place, k in wiring.delayed]
+    late = [delayed(streams[place], start[k], program.reverse) for place, k in wiring.delayed]
     ends = [
         like.new_zeros(()).expand(*like.shape[:2], *kind.sizes) if d is None else d
         for d, kind in zip(cotangents, program.outputs.values(), strict=True)
@@ -180,13 +181,6 @@ def _back(
         wiring.streams([*streams, *late, *ends]), wiring.carried(carried), params, *told
     )
     return outputs, wiring.states(states), found
-
-
-def _delayed(stream: Tensor, first: Tensor, reverse: bool) -> Tensor:
-    """A state before each step, from the state after each step."""
-    if reverse:
-        return torch.cat([stream[1:], first.unsqueeze(0)])
-    return torch.cat([first.unsqueeze(0), stream[:-1]])
 
 
 def _parameters(

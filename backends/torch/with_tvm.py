@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.delayed import LEAST, stream_beside
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
-from rnndsl.compiler.ir import Result, ResultRole
+from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
@@ -52,6 +53,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
     outputs = pick(places)
     kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = list(plan.parts)
+    beside = _beside_states(slim, plan)
 
     def run(
         xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
@@ -62,7 +64,7 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
             with _compiling:  # threads that call a layer for the first time wait for one of them
                 if like.dtype not in kernels:
                     made = compile_worker(slim, DTYPES[like.dtype], soon=then)
-                    kernels[like.dtype] = _caller(*made, params)
+                    kernels[like.dtype] = _caller(*made, params, beside, plan.reverse)
         found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
         return outputs(found), finals, totals
 
@@ -94,10 +96,31 @@ def _with_distinct_outputs(plan: Plan) -> tuple[Plan, list[int]]:
     return replace(plan, graph=slim), [order[result.value] for result in results]
 
 
+def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
+    """Outputs that a backward pass reads one step later, with the state that it reads first.
+
+    These are ``next.<state>`` (see differentiate), but for those that a user also gets.
+    """
+    late = {r.value: r.name[5:] for r in plan.graph.results if r.name.startswith("next.")}
+    states = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.STATE)]
+    return {
+        place: states.index(late[result.value])
+        for place, result in enumerate(slim.graph.results_of(ResultRole.OUTPUT))
+        if result.value in late and result.name.startswith(("saved.", "next."))
+    }
+
+
 def _caller(
-    signature: Signature, worker: Worker, params: list[str]
+    signature: Signature,
+    worker: Worker,
+    params: list[str],
+    beside: dict[int, int],
+    reverse: bool,
 ) -> Callable[..., tuple[Tensors, ...]]:
-    """A compiled plan as a function of tensors, on as many threads as PyTorch uses."""
+    """A compiled plan as a function of tensors, on as many threads as PyTorch uses.
+
+    The outputs that ``beside`` names lie beside a state in memory, see delayed.py.
+    """
     weights = pick([params.index(weight.source) for weight in signature.weights])
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
@@ -118,6 +141,11 @@ def _caller(
         if found is None or found.numel() < elements:
             return like.new_empty((elements,), dtype=work_dtype)
         return found
+
+    def empty(like: Tensor, starts: Tensors, place: int, shape: tuple[int, ...]) -> Tensor:
+        if place in beside and prod(shape) >= LEAST:
+            return stream_beside(starts[beside[place]], shape[0], reverse)
+        return like.new_empty(shape)
 
     @lru_cache(maxsize=_MOST_SIZES)
     def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[int]]:
@@ -140,7 +168,7 @@ def _caller(
         if [a.numel() for a in arrays] != expected or {a.dtype for a in arrays} != {dtype}:
             shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
             raise TypeError(f"a kernel for other arrays than {shown}")
-        made = tuple([like.new_empty(shape) for shape in shapes])
+        made = tuple([empty(like, starts, place, shape) for place, shape in enumerate(shapes)])
         sums = gathered or tuple([like.new_empty(shape) for shape in totals])
         # Blocks do the same work in parts of their own, in whichever call they come.
         length = block or steps
