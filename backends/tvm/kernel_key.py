@@ -11,17 +11,17 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import rnndsl.compiler
+from rnndsl import __version__
 from rnndsl.compiler.plan import Plan
 from rnndsl.compiler.text import print_graph
-from rnndsl.kept import cache_root, digest
+from rnndsl.kept import cache_root, sources
 
-_PACKAGES = ("rnndsl", "apache-tvm", "apache-tvm-ffi")
+_PACKAGES = ("apache-tvm", "apache-tvm-ffi")
 
 
 def kernel_key(plan: Plan, dtype: str, choices: tuple[object, ...]) -> str:
     """Different for kernels that may differ: in the plan, the type, the choices made by who
-    asks, the processor, the versions of the packages, or the source of the compiler."""
+    asks, the processor, the versions of the packages, or the package's own source."""
     stages = [(stage.kind.value, stage.values, stage.states) for stage in plan.stages]
     joined = [astuple(entry) for entry in plan.joined]
     parts = [print_graph(plan.graph), stages, plan.reverse, joined, dtype, choices]
@@ -45,7 +45,7 @@ def processor() -> str:
 @cache
 def versions() -> tuple[str, ...]:
     """Of the packages that make kernels, and of Python."""
-    return (*(f"{name} {_version(name)}" for name in _PACKAGES), sys.version)
+    return (__version__, *(f"{name} {_version(name)}" for name in _PACKAGES), sys.version)
 
 
 def _version(name: str) -> str:
@@ -53,12 +53,6 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
-
-
-@cache
-def sources() -> str:
-    """A digest of the Python files that kernels are made by."""
-    return digest([Path(rnndsl.compiler.__file__).parent, Path(__file__).parent])
 
 
 def cache_folder() -> Path | None:
