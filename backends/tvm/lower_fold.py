@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from tvm import tirx
 
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_product import Product, product
@@ -87,6 +89,84 @@ def by_term(fold: Fold, width: int) -> Stmt | None:
     return tir.loop(
         fold.rows, lambda row: tir.nest(fold.out, lambda out: one(row, out), "abcdef"), "row"
     )
+
+
+def is_short(fold: Fold, width: int) -> bool:
+    """Whether :func:`by_short` takes a fold: one axis of few terms, a power of two of them."""
+    if len(fold.over) != 1 or not fold.out:
+        return False
+    (count,) = fold.over
+    return isinstance(count, int) and 2 <= count <= width and count.bit_count() == 1
+
+
+def by_short(fold: Fold) -> Stmt | None:
+    """As many results at a time as each has terms, which lie side by side.
+
+    Neighbours in two vectors are combined into one vector of half as many terms of each, until
+    there is one vector, of results.
+    """
+    count = fold.over[-1]
+    assert isinstance(count, int)
+    full, rest = divmod(fold.out[-1], count)
+
+    def some(row: Expr, outer: Indices, number: Expr) -> Stmt | None:
+        lines, declared = tir.registers((count, count), fold.dtype, "lines")
+        total, found = tir.registers((count,), fold.dtype, "total")
+        statements = list[Stmt]()
+
+        def keep(vector: Expr) -> Expr:
+            name, named = tir.bind("some", vector, f"{fold.dtype}x{count}")
+            statements.append(named)
+            return name
+
+        def line(k: Expr) -> Stmt | None:
+            place = (*outer, tir.index(0), number * count + k)
+            return tir.vectorized(
+                count, lambda v: tir.store(lines, (k, v), fold.term(row, place, (v,)))
+            )
+
+        along = tirx.Ramp(tir.index(0), tir.index(1), count)
+        vectors = [keep(tir.load(lines, (tir.index(k), along))) for k in range(count)]
+        while len(vectors) > 1:
+            pairs = zip(vectors[::2], vectors[1::2], strict=True)
+            vectors = [keep(_neighbours(fold, one, other, count)) for one, other in pairs]
+        return tir.sequence(
+            [
+                declared,
+                found,
+                *(line(tir.index(k)) for k in range(count)),
+                *statements,
+                tir.store(total, (along,), vectors[0]),
+                tir.vectorized(
+                    count,
+                    lambda v: fold.write(row, (*outer, number * count + v), tir.load(total, (v,))),
+                ),
+            ]
+        )
+
+    def results(row: Expr, outer: Indices) -> Stmt | None:
+        return tir.loop(full, lambda number: some(row, outer, number), "results")
+
+    def each(row: Expr) -> Stmt | None:
+        return tir.nest(fold.out[:-1], lambda outer: results(row, outer), "abcdef")
+
+    left = replace(
+        fold,
+        out=(*fold.out[:-1], rest),
+        term=lambda row, out, over: fold.term(row, (*out[:-1], out[-1] + full * count), over),
+        write=lambda row, out, value: fold.write(row, (*out[:-1], out[-1] + full * count), value),
+    )
+    return tir.sequence([tir.loop(fold.rows, each, "row"), by_term(left, 1) if rest else None])
+
+
+def _neighbours(fold: Fold, one: Expr, other: Expr, count: int) -> Expr:
+    """Each two neighbours in two vectors combined."""
+    even, odd = (tirx.Shuffle([one, other], _every_second(k, count)) for k in (0, 1))
+    return fold.combine(even, odd)
+
+
+def _every_second(start: int, count: int) -> list[Expr]:
+    return [tir.index(k) for k in range(start, 2 * count, 2)]
 
 
 def _halved(fold: Fold, total: tir.Buffer, wide: int) -> tuple[list[Stmt], list[Stmt | None], Expr]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_term
+from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_short, by_term, is_short
 from rnndsl.backends.tvm.lower_product import add
 from rnndsl.backends.tvm.lower_scalar import larger
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
@@ -250,6 +250,8 @@ def _reduce(combine: Callable[[Expr, Expr], Expr], neutral: float) -> Callable[[
             combine,
             tir.number(neutral, site.dtype),
         )
+        if last and is_short(fold, site.width):
+            return by_short(fold)
         return by_term(fold, site.width) if last or not site.out else by_output(fold, tile)
 
     return lower

@@ -26,14 +26,21 @@ Case = tuple[tuple[tuple[int, ...], ...], dict[str, AttrValue]]
 
 T, B = 3, 2
 
+REDUCTIONS: list[Case] = [
+    *((((2, 19),), {"axis": axis}) for axis in (0, 1)),
+    (((5,),), {"axis": 0}),
+    # A short last axis, whose results are computed several at a time, and what is left of them.
+    *((((*outer, 21, size),), {"axis": 1 + len(outer)}) for outer in ((), (2,)) for size in (2, 4)),
+    (((17, 8),), {"axis": 1}),
+]
 CASES: dict[str, list[Case]] = {
     **{
         op.name: [(((13,),) * (op.arity or 1), {}), (((),) * (op.arity or 1), {})]
         for op in OPS.values()
         if op.elementwise
     },
-    "reduce_sum": [(((2, 19),), {"axis": 0}), (((2, 19),), {"axis": 1}), (((5,),), {"axis": 0})],
-    "reduce_max": [(((2, 19),), {"axis": 0}), (((2, 19),), {"axis": 1}), (((5,),), {"axis": 0})],
+    "reduce_sum": REDUCTIONS,
+    "reduce_max": REDUCTIONS,
     "argmax": [(((4, 3),), {"axis": a}) for a in (0, 1)],
     "cumsum": [(((2, 3),), {"axis": a, "reverse": r}) for a in (0, 1) for r in (False, True)],
     "cummax": [(((2, 5),), {"axis": a}) for a in (0, 1)],
