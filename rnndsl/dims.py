@@ -47,6 +47,11 @@ class Dim:
         return self * Dim(((inverse, Fraction(1, coefficient)),))
 
     @property
+    def _is_number(self) -> bool:
+        """Whether this is one number, other than 0: nearly all that a bound graph has."""
+        return len(self.terms) == 1 and not self.terms[0][0]
+
+    @property
     def names(self) -> frozenset[str]:
         """The dimension names that this length depends on."""
         return frozenset(name for monomial, _ in self.terms for name, _ in monomial)
@@ -70,7 +75,7 @@ class Dim:
         """The length as a number; DimError while a name is unbound or it is not whole."""
         if not self.terms:
             return 0
-        if self.names:
+        if not self._is_number:
             raise DimError(f"dimension {self} is not bound")
         value = self.terms[0][1]
         if value.denominator != 1:
@@ -78,6 +83,8 @@ class Dim:
         return int(value)
 
     def __str__(self) -> str:
+        if self._is_number:
+            return str(self.terms[0][1])
         if not self.terms:
             return "0"
         text = " + ".join(_term_text(m, c) for m, c in self.terms)

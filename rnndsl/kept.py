@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from rnndsl import __version__
+from rnndsl.pickling import pickled
 
 MOST_BYTES = 1 << 26
 _VARIABLE = "RNNDSL_CACHE"
@@ -146,7 +147,7 @@ def _read(path: Path) -> bytes:
 
 def _write(path: Path, result: object) -> None:
     """Put a result in its place; a line is logged where that fails."""
-    body = pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
+    body = pickled(result)
     folder = path.parent
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
