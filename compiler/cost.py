@@ -87,7 +87,7 @@ class StageWork:
     """The loop nests of a stage; of a ``scan`` they run anew for each time step.
 
     Where rows are too few to be shared, threads share those loops that are ``split``, for which
-    they wait for each other ``waits`` times each time.
+    they wait for each other ``waits`` times each time, or once at the end.
     """
 
     scan: bool
@@ -133,8 +133,8 @@ def predict(
         if has_rows(rows, threads):
             least = LEAST_ROWS if stage.scan else ROWS
             rows = min(rows, least * -(-rows // (least * threads)))
-        elif stage.waits:
-            waits = stage.waits * turns
+        elif any(stage.split):
+            waits = max(1, stage.waits * turns)
             works = tuple(
                 _share(w, threads) if split else w
                 for w, split in zip(works, stage.split, strict=True)

@@ -15,7 +15,7 @@ from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.llvm_text import called_functions, with_called
-from rnndsl.backends.tvm.lower_loops import each_element
+from rnndsl.backends.tvm.lower_loops import each_element, each_vector
 from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
 from rnndsl.backends.tvm.lower_values import Block, Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
@@ -26,7 +26,7 @@ from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
-from rnndsl.backends.tvm.work import Run, has_columns, runs
+from rnndsl.backends.tvm.work import Run, is_in_pieces, runs, shares_columns
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
@@ -156,12 +156,18 @@ class _Body:
         )
 
     def _copy(
-        self, block: Block, sizes: Sizes, read: Read, store: Callable[[Expr, Indices, Expr], Stmt]
+        self,
+        block: Block,
+        sizes: Sizes,
+        read: Read,
+        store: Callable[[Expr, Indices, Expr], Stmt],
+        team: Team = _ALONE,
     ) -> Stmt | None:
+        def element(row: Expr, at: Indices, scope: tir.Scope) -> Stmt:
+            return store(row, at, read(row, at))
+
         return self.values.outline.call(
-            lambda: each_element(
-                block.count, sizes, self.width, lambda row, at: store(row, at, read(row, at))
-            )
+            lambda: each_vector(block.count, sizes, self.width, element, team)
         )
 
     # ------------------------------------------------------------------ stages
@@ -172,8 +178,10 @@ class _Body:
         # What a stage computes is there for all parts before the next one.
         totals = (self._step(step, everything, team=values.team) for step in stage.sums)
         sums = [values.team.wait(values.outline), *totals]
-        columns = values.columns[stage.kind] if has_columns(self.graph, stage) else Columns()
-        team = columns.team
+        columns = Columns()
+        if shares_columns(self.graph, self.schedule, stage):
+            columns = values.columns[stage.kind]
+        team = replace(columns.team, apart=is_in_pieces(self.graph, self.schedule, stage))
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
                 values.rows,
@@ -229,6 +237,10 @@ class _Body:
         self, stage: StageSteps, block: Block, held: Held = frozenset(), team: Team = _ALONE
     ) -> Stmt | None:
         """All that a stage does with a block; the parts of ``team`` share what they can."""
+        if team.is_shared and team.apart:
+            own = [self._step(step, block, held, team) for step in stage.steps]
+            own += (self._output(name, value, block, held, team) for name, value in _pairs(stage))
+            return tir.sequence([*own, *self._advance(stage, block, held, team)])
         done, alone = list[Stmt | None](), list[Stmt | None]()
         all_alone = [Run(stage.steps, False)]
         for run in runs(self.graph, self.schedule, stage) if team.is_shared else all_alone:
@@ -249,16 +261,21 @@ class _Body:
         body = tir.sequence(statements)
         return [] if body is None else [team.first_alone(body), team.wait(self.values.outline)]
 
-    def _output(self, name: str, value: int, block: Block, held: Held) -> Stmt | None:
+    def _output(
+        self, name: str, value: int, block: Block, held: Held, team: Team = _ALONE
+    ) -> Stmt | None:
         rows = self.values.output_rows(name)
         return self._copy(
             block,
             self.graph.type_of(value).sizes,
             self.values.read(value, block, held),
             lambda row, at, element: tir.store(rows, (block.base + row, *at), element),
+            team,
         )
 
-    def _advance(self, stage: StageSteps, block: Block, held: Held) -> list[Stmt | None]:
+    def _advance(
+        self, stage: StageSteps, block: Block, held: Held, team: Team = _ALONE
+    ) -> list[Stmt | None]:
         """The carried states take their next values, those read from states first aside."""
         values, aside, moves = self.values, list[Stmt | None](), list[Stmt | None]()
         stored = {name for names in self.schedule.in_place.values() for name in names}
@@ -271,7 +288,8 @@ class _Body:
             if name in stage.swapped:
                 aside.append(self._copy(block, sizes, read, _writer(values, name, block)))
                 read = values.load(name, block)
-            moves.append(self._copy(block, sizes, read, _state_writer(values.state(name), block)))
+            writer = _state_writer(values.state(name), block)
+            moves.append(self._copy(block, sizes, read, writer, team))
         return aside + moves
 
     # ------------------------------------------------------------------ what is shared

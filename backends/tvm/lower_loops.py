@@ -16,7 +16,7 @@ from rnndsl.backends.tvm.machine import Machine
 from rnndsl.backends.tvm.neighbours import side_by_side, vector_axis
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Scope, Stmt
-from rnndsl.backends.tvm.work import UNIT
+from rnndsl.backends.tvm.work import PIECE, UNIT
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
 
@@ -67,7 +67,8 @@ def each_vector(
 ) -> Stmt | None:
     """``body`` for every row and element, the last axis in vectors, with their registers.
 
-    The parts of ``team`` share the first axis, in units if it is the only one.  Where the last
+    The parts of ``team`` share the first axis, in units if it is the only one, or in the pieces
+    of parts that are apart.  Where the last
     axis has but one element, vectors run along the one before it, if its elements lie side by
     side; what parts share is cut as if they did not.
     """
@@ -82,35 +83,44 @@ def each_vector(
         if ones and not side_by_side(lambda i: vector(i, Scope(1)), last):
             return tir.lanes(last, 1, vector)
         if team.is_shared and len(sizes) == 1:
-            return _shared_lanes(last, width, vector, team)
+            return _shared_lanes(last, width, vector, team, PIECE if team.apart else UNIT)
         return tir.lanes(last, width, vector)
 
     def lines(row: Expr) -> Stmt | None:
         if not team.is_shared or not outer:
             return tir.nest(outer, lambda at: line(row, at), "abcdef")
-        start, stop, shared = team.share(tir.index(outer[0]), 1)
+        unit = PIECE if team.apart else 1
+        count = outer[0] // unit
+        start, stop, shared = team.share(tir.index(count), 1)
 
         def one(number: Expr) -> Stmt | None:
-            first, named = tir.within("first", start + number, outer[0])
+            first, named = tir.within("first", start * unit + number, outer[0])
             inner = tir.nest(outer[1:], lambda at: line(row, (first, *at)), "bcdef")
             return None if inner is None else tir.sequence([named, inner])
 
-        return tir.sequence([*shared, tir.loop(stop - start, one, "a")])
+        rest = tir.nest(
+            (outer[0] % unit, *outer[1:]),
+            lambda at: line(row, (at[0] + count * unit, *at[1:])),
+            "abcdef",
+        )
+        shares = tir.loop((stop - start) * unit, one, "a")
+        return tir.sequence([*shared, shares, team.last_alone(rest)])
 
     return tir.loop(rows, lines, "row")
 
 
 def _shared_lanes(
-    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team
+    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team, size: int
 ) -> Stmt | None:
-    """As :func:`tir.lanes`, for the share of a part; the last one also takes what is left."""
-    count = extent // UNIT
+    """As :func:`tir.lanes`, for the share of a part in units of a ``size``; the last one also
+    takes what is left."""
+    count = extent // size
     start, stop, shared = team.share(tir.index(count), 1)
 
     def unit(number: Expr) -> Stmt | None:
-        return tir.lanes(UNIT, width, lambda i, scope: body((start + number) * UNIT + i, scope))
+        return tir.lanes(size, width, lambda i, scope: body((start + number) * size + i, scope))
 
-    rest = tir.lanes(extent % UNIT, width, lambda i, scope: body(i + count * UNIT, scope))
+    rest = tir.lanes(extent % size, width, lambda i, scope: body(i + count * size, scope))
     return tir.sequence(
         [*shared, tir.loop(stop - start, unit, "unit"), team.last_alone(rest) if rest else None]
     )
@@ -237,24 +247,44 @@ def _reduce(combine: Callable[[Expr, Expr], Expr], neutral: float) -> Callable[[
         last = axis == len(sizes) - 1
         tile = site.machine.tile(site.dtype, site.out[-1]) if site.out else 1
 
-        def term(row: Expr, out: Indices, over: Indices) -> Expr:
-            place = (*out[:-2], out[-2] * tile + out[-1]) if out else ()
-            return read(row, (*place[:axis], *over, *place[axis:]))
+        def results(first: Expr, count: int) -> Stmt | None:
+            """``count`` of them along the first axis."""
 
-        fold = Fold(
-            site.rows,
-            site.out,
-            (sizes[axis],),
-            term,
-            site.write,
-            combine,
-            tir.number(neutral, site.dtype),
-        )
-        if last and is_short(fold, site.width):
-            return by_short(fold)
-        return by_term(fold, site.width) if last or not site.out else by_output(fold, tile)
+            def moved(place: Indices) -> Indices:
+                return (place[0] + first, *place[1:]) if place else ()
+
+            def term(row: Expr, out: Indices, over: Indices) -> Expr:
+                place = moved((*out[:-2], out[-2] * tile + out[-1])) if out else ()
+                return read(row, (*place[:axis], *over, *place[axis:]))
+
+            fold = Fold(
+                site.rows,
+                (count, *site.out[1:]) if site.out else (),
+                (sizes[axis],),
+                term,
+                lambda row, at, value: site.write(row, moved(at), value),
+                combine,
+                tir.number(neutral, site.dtype),
+            )
+            if last and is_short(fold, site.width):
+                return by_short(fold)
+            return by_term(fold, site.width) if last or not site.out else by_output(fold, tile)
+
+        return _in_pieces(site, results)
 
     return lower
+
+
+def _in_pieces(site: Site, results: Callable[[Expr, int], Stmt | None]) -> Stmt | None:
+    """All results along the first axis, or those of the pieces that this part takes."""
+    whole = site.out[0] if site.out else 1
+    if not (site.team.is_shared and site.team.apart):
+        return results(tir.index(0), whole)
+    count, rest = divmod(whole, PIECE)
+    start, stop, shared = site.team.share(tir.index(count), 1)
+    pieces = tir.loop(stop - start, lambda k: results((start + k) * PIECE, PIECE), "piece")
+    edge = results(tir.index(count * PIECE), rest) if rest else None
+    return tir.sequence([*shared, pieces, site.team.last_alone(edge)])
 
 
 def _along(site: Site, body: Callable[[Expr, Indices, int], Stmt | None]) -> Stmt | None:

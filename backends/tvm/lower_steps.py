@@ -36,7 +36,7 @@ def lower_step(
         case StepKind.DELAY:
             return _delay(values, step.values[0], block, reverse)
         case StepKind.KEEP:
-            return _keep(values, step.values[0], block, held)
+            return _keep(values, step.values[0], block, held, team)
 
 
 def _group(
@@ -180,12 +180,13 @@ def next_value(values: Values, state: str) -> int:
     return next(r.value for r in results if r.name == state)
 
 
-def _keep(values: Values, value: int, block: Block, held: Held) -> Stmt | None:
+def _keep(values: Values, value: int, block: Block, held: Held, team: Team) -> Stmt | None:
     """A carried state as it is before the step, kept for later stages."""
     read = values.read(value, block, held)
-    return each_element(
+    return each_vector(
         block.count,
         values.graph.type_of(value).sizes,
         values.width,
-        lambda row, at: values.write(value, block, row, at, read(row, at)),
+        lambda row, at, _: values.write(value, block, row, at, read(row, at)),
+        team,
     )

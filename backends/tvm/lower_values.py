@@ -26,7 +26,7 @@ from rnndsl.backends.tvm.signature import (
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
-from rnndsl.backends.tvm.work import has_columns
+from rnndsl.backends.tvm.work import shares_columns
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Joined, StageKind
 
@@ -233,7 +233,7 @@ class Values:
         joint = {
             key: self._fixed + self.columns[stage.kind].home * per_part
             for stage in self.schedule.stages
-            if has_columns(self.graph, stage)
+            if shares_columns(self.graph, self.schedule, stage)
             for key in (*(v for step in stage.steps for v in step.values), *stage.swapped)
         }
         streams = self._fixed + self.team.parts * per_part

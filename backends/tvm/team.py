@@ -25,6 +25,7 @@ class Team:
 
     ``lengths`` are arguments of the kernel, ``declarations`` find the others in them.  All
     arguments are ``numbers`` in a ``table``, where parts that wait for each other count.
+    Parts that are ``apart`` take the same pieces of all values, and never wait.
     """
 
     is_shared: bool = False
@@ -34,6 +35,7 @@ class Team:
     numbers: Expr = field(default_factory=lambda: tir.index(0))
     lengths: tuple[Expr, ...] = ()
     declarations: tuple[Stmt, ...] = ()
+    apart: bool = False
 
     @classmethod
     def of_call(cls, table: Expr, numbers: Expr) -> Team:

@@ -8,8 +8,8 @@ from math import prod
 
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, StepKind
 from rnndsl.backends.tvm.views import root
-from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node
-from rnndsl.compiler.op_types import parse_spec
+from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
+from rnndsl.compiler.op_types import ints_attr, parse_spec
 from rnndsl.compiler.plan import StageKind
 
 # Elements of a weight that are worth waiting twice for other threads: those of them that one of
@@ -18,12 +18,58 @@ _LEAST_WEIGHT = 24_000
 # Elements of a vector that one thread takes at least, and the pieces that are worth sharing.
 UNIT = 64
 _LEAST_UNITS = 2
+# Of scans in pieces: few, so that threads have about as many each, and whole lines of memory.
+PIECE = 32
+# Ops with loops of their own whose results in a piece need no other piece, but along axis 0.
+_WITHIN = frozenset({"reduce_sum", "reduce_max"})
 
 
 def has_columns(graph: Graph, stage: StageSteps) -> bool:
     """Whether threads that have too few rows share the products of a stage."""
     weights = [_weight(graph, step) for step in stage.steps if is_split(graph, step)]
     return sum(weights) > _LEAST_WEIGHT * max(1, len(weights))
+
+
+def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
+    """Whether a scan consists of pieces along the first axis of its values, of which none reads
+    what another computes: threads take some each, and go through time without waiting."""
+    if stage.kind is not StageKind.SCAN or stage.swapped:
+        return False
+    steps = [s for s in stage.steps if not is_joined_in_place(graph, schedule, s.values[0])]
+    ends = [result.value for result in stage.copies]
+    ends += [r.value for r in graph.results_of(ResultRole.STATE) if r.name in stage.states]
+    values = [*(value for step in steps for value in step.values), *ends]
+    shapes = {graph.type_of(value).sizes[:1] for value in values}
+    if len(shapes) != 1 or not (shape := shapes.pop()) or shape[0] < _LEAST_UNITS * PIECE:
+        return False
+    made = {value for step in stage.steps for value in step.values}
+    made |= {graph.leaf_index(name, LeafRole.STATE) for name in stage.states}
+    are_along = all(root(graph, v) not in made or _is_along(graph, v, made) for v in ends)
+    return are_along and all(_is_within_pieces(graph, step, made) for step in steps)
+
+
+def _is_within_pieces(graph: Graph, step: Step, made: set[int]) -> bool:
+    """Whether a step reads of what its stage has ``made`` only the pieces that it computes."""
+    nodes = [node for v in step.values if isinstance(node := graph.definition(v), Node)]
+    if step.kind is StepKind.NODE and not all(n.op in _WITHIN and n.attr("axis") for n in nodes):
+        return False
+    operands = (value for node in nodes for value in node.operands)
+    return all(root(graph, v) not in made or _is_along(graph, v, made) for v in operands)
+
+
+def _is_along(graph: Graph, value: int, made: set[int]) -> bool:
+    """Whether the first axis of a value is that of what it is a view of."""
+    if value in made:
+        return True
+    node = graph.definition(value)
+    assert isinstance(node, Node)
+    lies_along = node.op == "broadcast" and ints_attr(dict(node.attrs), "axes")[:1] == (0,)
+    return lies_along and node.operands[0] in made
+
+
+def shares_columns(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
+    """Whether threads that have too few rows share what a stage does for each."""
+    return has_columns(graph, stage) or is_in_pieces(graph, schedule, stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from rnndsl.backends.torch import stepping
 from rnndsl.backends.torch.module import Layer
 from rnndsl.backends.tvm import crowding, worker
 from rnndsl.backends.tvm.arranging import arrange
-from rnndsl.backends.tvm.work import runs
+from rnndsl.backends.tvm.work import is_in_pieces, runs
 from rnndsl.cell import load
 from rnndsl.compiler.cost import StageWork, Work, worthwhile
 from rnndsl.compiler.lower import lower
@@ -76,8 +76,8 @@ def test_the_number_of_threads_changes_rounding_at_most(
 
 
 @pytest.mark.parametrize("batch", [1, 5, 8])
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_threads_share_the_products_of_a_step_where_examples_are_few(cell: str, batch: int) -> None:
+@pytest.mark.parametrize("cell", ["lstm", "gru", "s4d", "aft", "sru"])
+def test_threads_share_what_a_step_does_where_examples_are_few(cell: str, batch: int) -> None:
     layer, x = problem(cell, torch.float32, batch, hidden=203)
     alone = on(1, layer, x)
     tolerance = 2 * 11 * batch * torch.finfo(torch.float32).eps
@@ -148,6 +148,35 @@ def test_calls_take_the_threads_that_they_are_worth(monkeypatch: pytest.MonkeyPa
     assert [found.parts(4, *shape) for shape in ((1, 1), (100, 1), (1, 100))] == [1, 4, 4]
     assert found.parts(1, 100, 1) == 1
     assert worker.Worker(lambda table: None, None, stages).parts(4, 100, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "hidden", "expected"),
+    [
+        ("s4d", 64, True),
+        ("s4d", 63, False),  # too few for two threads
+        ("aft", 96, True),
+        ("sru", 96, True),
+        ("elman", 96, False),  # each element of a product needs all of the state
+        ("layernorm_lstm", 96, False),  # so does a mean
+    ],
+)
+def test_scans_of_elementwise_states_are_shared_in_pieces(
+    cell: str, hidden: int, expected: bool
+) -> None:
+    found = load(cell)
+    graph = bind_sizes(lower(found).graph, {"D": 8, "H": hidden}, found.sources())
+    step = separate(run_pipeline(graph, PIPELINES["default"])).step
+    arranged = arrange(split(step))
+    scans = [s for s in arranged.schedule.stages if s.kind is StageKind.SCAN]
+    assert scans
+    for stage in scans:
+        assert is_in_pieces(arranged.plan.graph, arranged.schedule, stage) is expected
+
+
+def test_a_scan_in_pieces_is_shared_where_it_is_long() -> None:
+    stages = (StageWork(True, (Work(elements=10_000),), (True,)),)
+    assert [worthwhile(stages, steps, 1, 2) for steps in (1, 1000)] == [1, 2]
 
 
 def test_a_scan_of_few_examples_is_shared_if_its_weights_are_large() -> None:
