@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.accesses import accessed
 from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_term
 from rnndsl.backends.tvm.lower_loops import Site
-from rnndsl.backends.tvm.lower_product import Product, add, product
+from rnndsl.backends.tvm.lower_product import Product, Tiles, add, product
 from rnndsl.backends.tvm.lower_views import Indices
+from rnndsl.backends.tvm.neighbours import one_access, step
 from rnndsl.backends.tvm.signature import Packing
+from rnndsl.backends.tvm.squares import KINDS
+from rnndsl.backends.tvm.tiles import Operand, Shape, multiply
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.compiler.op_types import parse_spec
 
+# Terms of a product from which on it is computed by a function: calls take time, too.
+_LEAST_TERMS = 8
 # Gives the packed form of a shared operand.
 Pack = Callable[[Packing], Buffer]
 
@@ -46,11 +52,17 @@ def _with_weight(
     packed = pack(Packing(order, len(outer), tile))
     read = site.reads[1 - which]
 
-    def term(row: Expr, place: Indices, number: Expr, folded: Indices, lane: Expr) -> Expr:
+    def element(row: Expr, place: Indices, folded: Indices) -> Expr:
         at = dict(zip(out[:-1] + over, (*place, *folded), strict=True))
-        element = read(row, tuple(at[k] for k in vector))
-        where = (*(at[k] for k in outer), number, *(at[k] for k in summed), lane)
-        return element * tir.load(packed, where)
+        return read(row, tuple(at[k] for k in vector))
+
+    def weight_at(place: Indices, number: Expr, folded: Indices, lane: Expr) -> Indices:
+        at = dict(zip(out[:-1] + over, (*place, *folded), strict=True))
+        return (*(at[k] for k in outer), number, *(at[k] for k in summed), lane)
+
+    def term(row: Expr, place: Indices, number: Expr, folded: Indices, lane: Expr) -> Expr:
+        found = tir.load(packed, weight_at(place, number, folded, lane))
+        return element(row, place, folded) * found
 
     found = Product(
         site.rows,
@@ -62,8 +74,58 @@ def _with_weight(
         tile,
         site.zero(),
         turn=site.turn,
+        block=_in_function(site, element, weight_at, packed, [sizes[k] for k in over], tile),
     )
     return product(found, site.machine.rows, site.machine.lone_tiles, site.team)
+
+
+def _in_function(
+    site: Site,
+    element: Callable[[Expr, Indices, Indices], Expr],
+    weight_at: Callable[[Indices, Expr, Indices, Expr], Indices],
+    packed: Buffer,
+    over: list[int],
+    tile: int,
+) -> Callable[[Expr, Indices, int, Tiles], Stmt] | None:
+    """Blocks of a product as calls of a function that other products share; None where operands
+    and results do not lie as it expects."""
+    zero = tir.index(0)
+    outer = tuple(zero for _ in site.out[:-1])
+    if len(over) != 1 or over[0] < _LEAST_TERMS or site.dtype not in KINDS:
+        return None
+    places: list[Callable[[Expr], object]] = [
+        lambda i: element(i, outer, (zero,)),
+        lambda i: element(zero, outer, (i,)),
+        lambda i: accessed(packed, weight_at(outer, i, (zero,), zero)),
+        lambda i: accessed(packed, weight_at(outer, zero, (i,), zero)),
+        lambda i: accessed(*site.place(i, (*outer, zero))),
+        lambda i: accessed(*site.place(zero, (*outer, i))),
+    ]
+    steps = [step(place) for place in places]
+    first = one_access(lambda: places[0](zero))
+    found = [step for step in steps if step is not None]
+    result, _ = site.place(zero, (*outer, zero))
+    if first is None or len(found) < len(steps) or found[-1] != 1:
+        return None
+    if {str(buffer.dtype) for buffer in (first.buffer, packed, result)} != {site.dtype}:
+        return None
+    row, term, next_tile, next_term, result_row, _ = found
+
+    def block(start: Expr, place: Indices, rows: int, tiles: Tiles) -> Stmt:
+        read = one_access(lambda: element(start, place, (zero,)))
+        assert read is not None
+        weights = tir.address_of(packed, weight_at(place, tiles.first, (zero,), zero))
+        results = tir.address_of(*site.place(start, (*place, tiles.first * tile)))
+        return multiply(
+            Shape(site.dtype, rows, tiles.count, tile, tiles.width),
+            Operand(tir.address_of(read.buffer, read.indices), row, term),
+            Operand(weights, next_tile, next_term),
+            over[0],
+            results,
+            result_row,
+        )
+
+    return block
 
 
 def _of_streams(site: Site, operands: tuple[str, str], out: str) -> Stmt | None:

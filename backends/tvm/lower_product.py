@@ -26,6 +26,19 @@ Nest = Callable[[Callable[[Indices], Stmt | None]], Stmt | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Tiles:
+    """``count`` tiles from ``first`` on, of which the first ``width`` results count."""
+
+    first: Expr
+    count: int
+    width: int
+
+    def each(self, body: Callable[[Tiles], Stmt | None]) -> Stmt | None:
+        """``body`` for one tile after the other."""
+        return tir.loop(self.count, lambda k: body(Tiles(self.first + k, 1, self.width)), "tile")
+
+
+@dataclass(frozen=True, slots=True)
 class Product:
     """``result[row, outer, i] = combine over `over` of term(row, outer, tile, over, lane)``.
 
@@ -34,6 +47,7 @@ class Product:
     the opposite order: what was read last, and is still in the cache, is then read first.
     ``whole`` promises that ``rows`` is a multiple of those that are computed at once.
     ``place`` says where results go, which is asked for from memory before it is needed.
+    ``block(row, outer, rows, tiles)`` is, where it is given, the code for some rows and tiles.
     """
 
     rows: Extent
@@ -48,6 +62,7 @@ class Product:
     turn: Expr | None = None
     whole: bool = False
     place: Callable[[Expr, Indices], tuple[Buffer, Indices]] | None = None
+    block: Callable[[Expr, Indices, int, Tiles], Stmt] | None = None
 
     @property
     def dtype(self) -> str:
@@ -68,7 +83,7 @@ def product(found: Product, rows_at_once: int, lone_tiles: int, team: Team = _AL
         start, stop, shared = team.share(tir.index(groups), 1)
 
         def some(first: Expr, tiles: int, width: int) -> Stmt | None:
-            return _rows(found, outer, rows_at_once, _Tiles(first, tiles, width))
+            return _rows(found, outer, rows_at_once, Tiles(first, tiles, width))
 
         def group(number: Expr) -> Stmt | None:
             place = start + number
@@ -96,25 +111,12 @@ def _remainder(count: Extent, by: int) -> Extent:
     return count % by if isinstance(count, int) else tirx.floormod(count, tir.index(by))
 
 
-@dataclass(frozen=True, slots=True)
-class _Tiles:
-    """``count`` tiles from ``first`` on, of which the first ``width`` results count."""
-
-    first: Expr
-    count: int
-    width: int
-
-    def each(self, body: Callable[[_Tiles], Stmt | None]) -> Stmt | None:
-        """``body`` for one tile after the other."""
-        return tir.loop(self.count, lambda k: body(_Tiles(self.first + k, 1, self.width)), "tile")
-
-
-def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> Stmt | None:
+def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: Tiles) -> Stmt | None:
     """All rows for some tiles, as many rows at once as possible."""
     done: Extent = 0
     left, parts = found.rows, list[Stmt | None]()
 
-    def blocks(first: Extent, groups: Extent, rows: int, part: _Tiles) -> Stmt | None:
+    def blocks(first: Extent, groups: Extent, rows: int, part: Tiles) -> Stmt | None:
         return tir.loop(
             groups, lambda g: _block(found, outer, g * rows + first, rows, part), "rows"
         )
@@ -129,8 +131,10 @@ def _rows(found: Product, outer: Indices, rows_at_once: int, tiles: _Tiles) -> S
     return tir.sequence([*parts, blocks(done, left, 1, tiles)])
 
 
-def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) -> Stmt | None:
+def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: Tiles) -> Stmt | None:
     """The results of ``rows`` rows in some tiles."""
+    if found.block is not None:
+        return found.block(row, outer, rows, tiles)
     lanes = 1 << (tiles.width - 1).bit_length()
     total, declared = tir.registers((rows, tiles.count, lanes), found.dtype, "total")
 
@@ -161,7 +165,7 @@ def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) 
     )
 
 
-def _announced(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles) -> Stmt | None:
+def _announced(found: Product, outer: Indices, row: Expr, rows: int, tiles: Tiles) -> Stmt | None:
     """The lines of memory of the results, asked for."""
     place = found.place
     if place is None:
@@ -183,7 +187,7 @@ def _announced(found: Product, outer: Indices, row: Expr, rows: int, tiles: _Til
 
 
 def _write(
-    found: Product, outer: Indices, row: Expr, rows: int, tiles: _Tiles, total: tir.Buffer
+    found: Product, outer: Indices, row: Expr, rows: int, tiles: Tiles, total: tir.Buffer
 ) -> Stmt | None:
     def part(r: Expr, s: Expr, start: int, count: int) -> Stmt | None:
         def lane(v: Expr) -> Stmt:

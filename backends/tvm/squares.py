@@ -7,9 +7,9 @@ from functools import cache
 from rnndsl.backends.tvm.outline import call_apart
 from rnndsl.backends.tvm.tir_types import Expr, Stmt
 
-# Elements that LLVM has such names for.
-_KINDS = {"float32": ("float", 4), "float64": ("double", 8)}
-TYPES = frozenset(_KINDS)
+# What LLVM calls the elements, and their bytes.
+KINDS = {"float32": ("float", 4), "float64": ("double", 8)}
+TYPES = frozenset(KINDS)
 
 
 def transpose(
@@ -25,7 +25,7 @@ def transpose(
 
 @cache
 def _text(name: str, dtype: str, width: int) -> str:
-    kind, size = _KINDS[dtype]
+    kind, size = KINDS[dtype]
     vector = f"<{width} x {kind}>"
     lines = list[str]()
 
