@@ -25,13 +25,13 @@ class Ahead(Generic[T]):
         if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
             os.register_at_fork(after_in_child=self._made.clear)
 
-    def begin(self, key: str, make: Callable[[], T]) -> None:
-        """Start to make it, if there is a processor for that and nobody has."""
+    def begin(self, key: str, make: Callable[[], T]) -> bool:
+        """Start to make it, if there is a processor for that and nobody has; whether it did."""
         if usable_processors() < 2:
-            return
+            return False
         with self._lock:
             if key in self._made:
-                return
+                return False
             made = self._made[key] = Future()
 
         def run() -> None:
@@ -42,6 +42,7 @@ class Ahead(Generic[T]):
 
         # A process that ends waits for it: LLVM cannot be left while it works.
         Thread(target=run, name="rnndsl kernel").start()
+        return True
 
     def take(self, key: str) -> T | None:
         """What was begun, once it is made; None if nothing was."""

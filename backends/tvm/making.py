@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from rnndsl.backends.tvm.ahead import Ahead
@@ -73,9 +74,15 @@ def _key(plan: Plan, dtype: str, choices: Choices) -> str:
 
 
 def _found_or_made(
-    plan: Plan, dtype: str, choices: Choices, key: str, soon: Plan | None = None
+    plan: Plan,
+    dtype: str,
+    choices: Choices,
+    key: str,
+    soon: Plan | None = None,
+    lowered: Callable[[], None] | None = None,
 ) -> Made:
-    """A kernel from disk, or a new one, for this machine."""
+    """A kernel from disk, or a new one, for this machine; ``lowered`` is called when what is
+    left to do is TVM's."""
     folder = cache_folder()
     store = None if folder is None else KernelStore(folder)
     if store is not None:
@@ -88,17 +95,41 @@ def _found_or_made(
                 store.drop(key, str(error))
     if soon is not None:
         require_tvm()  # loaded by one thread, and missing in one place
-        following = _key(soon, dtype, choices)
-        _ahead.begin(following, partial(_found_or_made, soon, dtype, choices, following))
+        _begin(soon, dtype, choices)
     if not has_linker() or (store is None and not choices.shared):
         return _in_memory(plan, dtype, choices)
-    return _linked(plan, dtype, choices, store, key)
+    return _linked(plan, dtype, choices, store, key, lowered)
 
 
-def _linked(plan: Plan, dtype: str, choices: Choices, store: KernelStore | None, key: str) -> Made:
+def _begin(soon: Plan, dtype: str, choices: Choices) -> None:
+    """Begin with a plan on another thread, and wait until only TVM works on it.
+
+    Python runs one thread at a time, TVM and LLVM run beside it.  Gradients take longest: they
+    go first, so that nobody waits for them in the end.
+    """
+    key, ready = _key(soon, dtype, choices), Event()
+
+    def made() -> Made:
+        try:
+            return _found_or_made(soon, dtype, choices, key, lowered=ready.set)
+        finally:
+            ready.set()
+
+    if _ahead.begin(key, made):
+        ready.wait()
+
+
+def _linked(
+    plan: Plan,
+    dtype: str,
+    choices: Choices,
+    store: KernelStore | None,
+    key: str,
+    lowered: Callable[[], None] | None,
+) -> Made:
     """A kernel in a library, which is kept if there is a store."""
     entry = choices.passing is not Passed.TABLE
-    signature, executable = _compiled(plan, dtype, choices, "native", entry)
+    signature, executable = _compiled(plan, dtype, choices, "native", entry, lowered)
     try:
         write = partial(link_kernels, executable)
         about = {"signature": signature.to_json()}
@@ -134,7 +165,12 @@ def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str = "native")
 
 
 def _compiled(
-    plan: Plan, dtype: str, choices: Choices, target: str, entry: bool
+    plan: Plan,
+    dtype: str,
+    choices: Choices,
+    target: str,
+    entry: bool,
+    lowered: Callable[[], None] | None = None,
 ) -> tuple[Signature, Any]:
     """The signature and TVM's executable, with a function that TVM can call if ``entry``."""
     require_tvm()
@@ -145,4 +181,6 @@ def _compiled(
     with collecting_later():
         kernel = lower(plan, dtype, options=options)
         made = kernel if entry else kernel.without_entry()
+        if lowered is not None:
+            lowered()
         return kernel.signature, compile_kernels([made], target)
