@@ -32,8 +32,15 @@ def has_columns(graph: Graph, stage: StageSteps) -> bool:
 
 def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
     """Whether a scan consists of pieces along the first axis of its values, of which none reads
-    what another computes: threads take some each, and go through time without waiting."""
+    what another computes: threads take some each, and go through time without waiting.
+
+    Only for states with more than one axis: elements of vectors are computed as fast as what
+    they read comes from the cache of another core, which computed half of it.
+    """
     if stage.kind is not StageKind.SCAN or stage.swapped:
+        return False
+    states = [graph.leaf_index(name, LeafRole.STATE) for name in stage.states]
+    if not any(len(graph.type_of(state).sizes) > 1 for state in states):
         return False
     steps = [s for s in stage.steps if not is_joined_in_place(graph, schedule, s.values[0])]
     ends = [result.value for result in stage.copies]
@@ -42,8 +49,7 @@ def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
     shapes = {graph.type_of(value).sizes[:1] for value in values}
     if len(shapes) != 1 or not (shape := shapes.pop()) or shape[0] < _LEAST_UNITS * PIECE:
         return False
-    made = {value for step in stage.steps for value in step.values}
-    made |= {graph.leaf_index(name, LeafRole.STATE) for name in stage.states}
+    made = {value for step in stage.steps for value in step.values} | set(states)
     are_along = all(root(graph, v) not in made or _is_along(graph, v, made) for v in ends)
     return are_along and all(_is_within_pieces(graph, step, made) for step in steps)
 

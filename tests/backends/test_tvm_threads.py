@@ -155,10 +155,8 @@ def test_calls_take_the_threads_that_they_are_worth(monkeypatch: pytest.MonkeyPa
     [
         ("s4d", 64, True),
         ("s4d", 63, False),  # too few for two threads
-        ("aft", 96, True),
-        ("sru", 96, True),
-        ("elman", 96, False),  # each element of a product needs all of the state
-        ("layernorm_lstm", 96, False),  # so does a mean
+        ("sru", 96, False),  # its state is a vector
+        ("linear_attention", 96, False),  # each element of a product needs all of the state
     ],
 )
 def test_scans_of_elementwise_states_are_shared_in_pieces(
