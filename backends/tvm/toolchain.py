@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from rnndsl.backends.tvm.lower_kernel import Kernel
 
 DTYPES = ("float32", "float64")
+# How much LLVM optimises: loops are written as they are to run, and more than this takes an eighth
+# longer and gains nothing.
+_LEVEL = 1
 # LLVM's loop strength reduction takes a seventh of the time, and makes loops no faster where an
 # instruction takes an address of a base and an index, as on these processors.
 _WITHOUT_LOOP_REDUCTION = "-disable-lsr:bool=true"
@@ -75,7 +78,8 @@ def compile_kernels(kernels: Iterable[Kernel], target: str = "native") -> Any:
     from rnndsl.backends.tvm import pipeline
 
     def made(options: Mapping[str, object]) -> Any:
-        machine = tvm.target.Target({"kind": "llvm", "mcpu": resolve_target(target), **options})
+        wanted = {"kind": "llvm", "mcpu": resolve_target(target), "opt-level": _LEVEL}
+        machine = tvm.target.Target({**wanted, **options})
         return tvm.compile(tvm.IRModule(functions), machine, tir_pipeline=pipeline.register())
 
     if platform.machine() not in _WITH_INDEXED_ADDRESSES:
