@@ -26,7 +26,7 @@ from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
-from rnndsl.backends.tvm.work import Run, is_in_pieces, runs, shares_columns
+from rnndsl.backends.tvm.work import Run, is_in_pieces, runs
 from rnndsl.compiler.cost import LEAST_ROWS
 from rnndsl.compiler.ir import LeafRole, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
@@ -178,9 +178,7 @@ class _Body:
         # What a stage computes is there for all parts before the next one.
         totals = (self._step(step, everything, team=values.team) for step in stage.sums)
         sums = [values.team.wait(values.outline), *totals]
-        columns = Columns()
-        if shares_columns(self.graph, self.schedule, stage):
-            columns = values.columns[stage.kind]
+        columns = values.columns_of(stage) or Columns()
         team = replace(columns.team, apart=is_in_pieces(self.graph, self.schedule, stage))
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
@@ -240,7 +238,8 @@ class _Body:
         if team.is_shared and team.apart:
             own = [self._step(step, block, held, team) for step in stage.steps]
             own += (self._output(name, value, block, held, team) for name, value in _pairs(stage))
-            return tir.sequence([*own, *self._advance(stage, block, held, team)])
+            own += self._advance(stage, block, held, team) if held else ()
+            return tir.sequence(own)
         done, alone = list[Stmt | None](), list[Stmt | None]()
         all_alone = [Run(stage.steps, False)]
         for run in runs(self.graph, self.schedule, stage) if team.is_shared else all_alone:

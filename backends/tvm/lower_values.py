@@ -15,7 +15,7 @@ from rnndsl.backends.tvm.lower_weights import Weights
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.passing import Passing, plain
-from rnndsl.backends.tvm.schedule import Schedule, Storage
+from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Storage
 from rnndsl.backends.tvm.signature import (
     Shape,
     Signature,
@@ -26,7 +26,7 @@ from rnndsl.backends.tvm.signature import (
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
-from rnndsl.backends.tvm.work import shares_columns
+from rnndsl.backends.tvm.work import has_columns, is_in_pieces
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Joined, StageKind
 
@@ -226,14 +226,20 @@ class Values:
 
     # ------------------------------------------------------------------ memory
 
+    def columns_of(self, stage: StageSteps) -> Columns | None:
+        """Who shares what a stage does for each row where rows are few, if anybody does."""
+        if is_in_pieces(self.graph, self.schedule, stage):
+            return self.columns[StageKind.SCAN]
+        return self.columns[stage.kind] if has_columns(self.graph, stage) else None
+
     def _make_memory(self) -> None:
         self._memory: dict[Key, _Memory] = {}
         per_part = self._per_part
         own = self._fixed + self.team.part * per_part
         joint = {
-            key: self._fixed + self.columns[stage.kind].home * per_part
+            key: self._fixed + columns.home * per_part
             for stage in self.schedule.stages
-            if shares_columns(self.graph, self.schedule, stage)
+            if (columns := self.columns_of(stage)) is not None
             for key in (*(v for step in stage.steps for v in step.values), *stage.swapped)
         }
         streams = self._fixed + self.team.parts * per_part

@@ -31,17 +31,36 @@ def has_columns(graph: Graph, stage: StageSteps) -> bool:
 
 
 def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
-    """Whether a scan consists of pieces along the first axis of its values, of which none reads
+    """Whether a stage consists of pieces along the first axis of its values, of which none reads
     what another computes: threads take some each, and go through time without waiting.
 
-    Only for states with more than one axis: elements of vectors are computed as fast as what
-    they read comes from the cache of another core, which computed half of it.
+    Only scans of states with more than one axis: elements of vectors are computed as fast as what
+    they read comes from the cache of another core, which computed half of it.  And what reads
+    the streams of a call beside such a scan, which finds them in the same core's cache then.
     """
-    if stage.kind is not StageKind.SCAN or stage.swapped:
+    if stage.kind is StageKind.PARALLEL:
+        scans = (other for other in schedule.stages if other.kind is StageKind.SCAN)
+        beside = any(is_in_pieces(graph, schedule, scan) for scan in scans)
+        return (
+            beside and _reads_inputs(graph, stage) and _consists_of_pieces(graph, schedule, stage)
+        )
+    states = (graph.leaf_index(name, LeafRole.STATE) for name in stage.states)
+    are_large = any(len(graph.type_of(state).sizes) > 1 for state in states)
+    return are_large and _consists_of_pieces(graph, schedule, stage)
+
+
+def _reads_inputs(graph: Graph, stage: StageSteps) -> bool:
+    """Whether a stage reads no stream that another stage has computed."""
+    made = {value for step in stage.steps for value in step.values}
+    nodes = [node for v in made if isinstance(node := graph.definition(v), Node)]
+    read = {root(graph, v) for node in nodes for v in node.operands} - made
+    return all(v is None or isinstance(graph.definition(v), Leaf) for v in read)
+
+
+def _consists_of_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
+    if stage.swapped or stage.sums:
         return False
     states = [graph.leaf_index(name, LeafRole.STATE) for name in stage.states]
-    if not any(len(graph.type_of(state).sizes) > 1 for state in states):
-        return False
     steps = [s for s in stage.steps if not is_joined_in_place(graph, schedule, s.values[0])]
     ends = [result.value for result in stage.copies]
     ends += [r.value for r in graph.results_of(ResultRole.STATE) if r.name in stage.states]
@@ -56,6 +75,8 @@ def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
 
 def _is_within_pieces(graph: Graph, step: Step, made: set[int]) -> bool:
     """Whether a step reads of what its stage has ``made`` only the pieces that it computes."""
+    if step.kind is StepKind.DELAY:
+        return False
     nodes = [node for v in step.values if isinstance(node := graph.definition(v), Node)]
     if step.kind is StepKind.NODE and not all(n.op in _WITHIN and n.attr("axis") for n in nodes):
         return False
@@ -71,11 +92,6 @@ def _is_along(graph: Graph, value: int, made: set[int]) -> bool:
     assert isinstance(node, Node)
     lies_along = node.op == "broadcast" and ints_attr(dict(node.attrs), "axes")[:1] == (0,)
     return lies_along and node.operands[0] in made
-
-
-def shares_columns(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
-    """Whether threads that have too few rows share what a stage does for each."""
-    return has_columns(graph, stage) or is_in_pieces(graph, schedule, stage)
 
 
 @dataclass(frozen=True, slots=True)
