@@ -106,7 +106,10 @@ class Runner:
         trainer = self._trainer(needs, inputs[0])
         values = trainer.engine.shared.values(params, inputs[0])
         outputs, finals, kept = self._block_run(trainer, inputs, states, values).run()
-        return _apart(trainer.engine, [*outputs, *finals, *kept], [*inputs, *states, *params])
+        given = [*inputs, *states, *params]
+        results = _apart(trainer.engine, [*outputs, *finals, *kept], given)
+        trainer.handed_on.leave(results[0], params, values)
+        return results
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         """The shapes of what :meth:`run_saving` returns after the final states."""
@@ -153,7 +156,9 @@ class Runner:
         states; ``cotangents`` belong to its outputs and final states, None standing for zero.
         """
         trainer = self._trainer(needs, inputs[0])
-        values = trainer.engine.shared.values(params, inputs[0])
+        values = trainer.handed_on.take(kept[0], params)
+        if values is None:
+            values = trainer.engine.shared.values(params, inputs[0])
         run = self._block_run(trainer, inputs, states, values)
         found = go_back(trainer, run, values, kept, cotangents, bool(states))
         count = len(inputs)

@@ -14,6 +14,7 @@ from rnndsl.backends.torch.backends import compile_plan, compile_shared
 from rnndsl.backends.torch.blocks import BlockRun, Gradients
 from rnndsl.backends.torch.delayed import delayed
 from rnndsl.backends.torch.derivative import ProgramDerivative
+from rnndsl.backends.torch.handed_on import HandedOn
 from rnndsl.backends.torch.picking import Pick
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.backends.torch.shared_values import SharedValues
@@ -89,6 +90,7 @@ class Trainer:
     wiring: BackwardWiring
     parameters: tuple[ParameterWiring, ParameterWiring]
     copied: dict[bool, frozenset[int]] = field(default_factory=dict)
+    handed_on: HandedOn = field(default_factory=HandedOn)
 
 
 def make_trainer(
