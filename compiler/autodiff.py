@@ -6,7 +6,7 @@ first, and its states are the cotangents of the forward states.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from rnndsl.compiler.builder import Builder
@@ -111,9 +111,12 @@ def _saved_names(step: Graph, count: int) -> list[str]:
     return [name for name in names if name not in taken][:count]
 
 
-def differentiate_shared(prepare: Graph) -> Graph:
+def differentiate_shared(prepare: Graph, made: Collection[str] = ()) -> Graph:
     """The derivative of a prepare graph: PARAM leaves, its own and the cotangents
-    ``d.<value>``, to VALUE results ``d.<param>`` for the parameters that matter."""
+    ``d.<value>``, to VALUE results ``d.<param>`` for the parameters that matter.
+
+    Results of ``prepare`` that are ``made`` are PARAM leaves too, and not computed again.
+    """
     builder = Builder()
     handles = [builder.leaf(f.name, f.role, f.type, f.span) for f in prepare.leaves]
     seeds: dict[int, int] = {}
@@ -121,6 +124,11 @@ def differentiate_shared(prepare: Graph) -> Graph:
         (r, builder.leaf(f"d.{r.name}", LeafRole.PARAM, prepare.type_of(r.value)))
         for r in prepare.results
     ]
+    given = {
+        r.value: builder.leaf(r.name, LeafRole.PARAM, prepare.type_of(r.value))
+        for r in prepare.results
+        if r.name in made and isinstance(prepare.definition(r.value), Node)
+    }
     for node in prepare.nodes:
         handles.append(builder.copy(node, tuple(handles[v] for v in node.operands)))
     for result, cotangent in cotangents:
@@ -129,7 +137,15 @@ def differentiate_shared(prepare: Graph) -> Graph:
     for value, leaf in enumerate(prepare.leaves):
         if handles[value] in seeds:
             builder.result(f"d.{leaf.name}", ResultRole.VALUE, seeds[handles[value]])
-    return prune(builder.finish(f"{prepare.name}.backward"))
+    whole = builder.finish(f"{prepare.name}.backward")
+    return prune(_reading(whole, {handles[value]: leaf for value, leaf in given.items()}))
+
+
+def _reading(graph: Graph, instead: Mapping[int, int]) -> Graph:
+    """The graph with other operands ``instead`` of some."""
+    operands = ([instead.get(v, v) for v in node.operands] for node in graph.nodes)
+    pairs = zip(graph.nodes, operands, strict=True)
+    return replace(graph, nodes=tuple(replace(n, operands=tuple(o)) for n, o in pairs))
 
 
 def _combined(step: Graph, wrt: Collection[str] | None) -> tuple[Graph, int]:

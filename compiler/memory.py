@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rnndsl.compiler.memory_levels import cheapest_levels
 
@@ -34,8 +35,7 @@ class BudgetTooSmallError(ValueError):
         self.least = least
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(NamedTuple):
     """What a program keeps, in bytes, for one batch.
 
     ``step`` counts the saved values of one time step; ``state`` the states between two steps,

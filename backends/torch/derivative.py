@@ -16,6 +16,7 @@ from rnndsl.compiler.autodiff import (
 )
 from rnndsl.compiler.forms.choose import STEPS, with_forms
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole, Type
+from rnndsl.compiler.joined import joined_params
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.plan import Plan
 
@@ -91,7 +92,9 @@ def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> Program
     found = differentiate(program.step, save, needed)
     forward = run_pipeline(found.forward, PIPELINES["final"])
     backward = run_pipeline(found.backward, PIPELINES["backward"])
-    shared = run_pipeline(differentiate_shared(program.prepare), PIPELINES["final"])
+    in_parts = {entry.name for entry in joined_params(program.prepare)}  # not all engines join them
+    made = program.derived - in_parts
+    shared = run_pipeline(differentiate_shared(program.prepare, made), PIPELINES["final"])
     count = len(program.outputs)
     forward = _saving_states_before(forward, count)
     results = forward.results_of(ResultRole.OUTPUT)

@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rnndsl.compiler.autodiff import Differentiated, differentiate, save_computed
+from rnndsl.compiler.autodiff import (
+    Differentiated,
+    differentiate,
+    differentiate_shared,
+    save_computed,
+)
 from rnndsl.compiler.builder import Builder
-from rnndsl.compiler.interpreter import run
+from rnndsl.compiler.interpreter import run, run_shared
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.op_meaning import Array
+from rnndsl.compiler.separate import separate
 from tests.compiler.make import batched, lstm, matvec, random_leaves, shared
+from tests.compiler.random_graphs import random_graph
 
 Leaves = dict[str, Array]
 
@@ -134,3 +141,29 @@ def test_constants_and_moved_data_are_not_saved() -> None:
     made = differentiate(b.finish("moved"), save_computed)
     saved = {made.forward.type_of(r.value).shape for r in made.forward.results if "saved" in r.name}
     assert len(made.saved) == 2 and saved == {batched(3, 2).shape, batched(2).shape}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_values_that_were_made_of_parameters_need_not_be_made_again(seed: int) -> None:
+    prepare = separate(random_graph(seed, derived=True)).prepare
+    rng = np.random.default_rng(seed)
+    params = {f.name: rng.standard_normal(f.type.sizes) for f in prepare.leaves}
+    kinds = {r.name: prepare.type_of(r.value) for r in prepare.results}
+    cotangents = {f"d.{n}": rng.standard_normal(kind.sizes) for n, kind in kinds.items()}
+    values = run_shared(prepare, params)
+    exact = run_shared(differentiate_shared(prepare), {**params, **cotangents})
+    given = differentiate_shared(prepare, made=kinds)
+    found = run_shared(given, {**params, **cotangents, **values})
+    assert exact.keys() == found.keys()
+    for name, value in exact.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_a_value_that_was_made_is_read_and_not_computed() -> None:
+    b = Builder()
+    b.result("w", ResultRole.VALUE, b.op("exp", b.leaf("p", LeafRole.PARAM, shared(3))))
+    graph = b.finish("positive")
+    assert [node.op for node in differentiate_shared(graph).nodes] == ["exp", "mul"]
+    given = differentiate_shared(graph, made=["w"])
+    assert [node.op for node in given.nodes] == ["mul"]
+    assert [leaf.name for leaf in given.leaves] == ["p", "d.w", "w"]
