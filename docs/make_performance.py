@@ -60,7 +60,7 @@ OFFLINE = "--infer --train --peers auto,eager,nn,jax"
 GROUPS = {
     "small": f"lstm gru --infer --train {PEERS} --seconds 1 --shape 100,1,64,64 100,1,128,128",
     "library": f"{CELLS} --all {OFFLINE} --seconds 1 --shape 35,20,200,200 128,1,256,256",
-    "middle": f"{CELLS} {OFFLINE} --seconds 1 --shape 100,32,256,256",
+    "middle": f"{CELLS} --all {OFFLINE} --seconds 1 --shape 100,32,256,256",
     "large": f"lstm gru layernorm_lstm {OFFLINE} --seconds 3 --shape 64,64,512,512",
     "stream": f"{CELLS} --all --stream {PEERS} --seconds 0.5 --shape 50,1,64,64",
     "widths": f"{CELLS} --stream {PEERS} --seconds 0.5 --shape {STREAMED}",
