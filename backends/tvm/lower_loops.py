@@ -68,9 +68,8 @@ def each_vector(
     """``body`` for every row and element, the last axis in vectors, with their registers.
 
     The parts of ``team`` share the first axis, in units if it is the only one, or in the pieces
-    of parts that are apart.  Where the last
-    axis has but one element, vectors run along the one before it, if its elements lie side by
-    side; what parts share is cut as if they did not.
+    of parts that are apart.  Where the last axis has but one element, vectors run along the one
+    before it, if its elements lie side by side; what parts share is cut as if they did not.
     """
     axis = len(sizes) - 1 if team.is_shared else vector_axis(sizes)
     outer, last = (sizes[:axis], sizes[axis]) if sizes else ((), 1)
