@@ -18,7 +18,7 @@ from rnndsl.compiler.text import parse_graph
 class Request(NamedTuple):
     """What makes a program: a bound graph's text, what is added to it, and how it is compiled.
 
-    A tuple, which torch.compile can take for a constant.
+    A tuple, which torch.compile can take for a constant, but not make while it traces.
     """
 
     text: str
@@ -36,7 +36,7 @@ class Request(NamedTuple):
         """The same with these extras."""
         if not (taps or resets or lengths):
             return self
-        return Request(*self[:-3], taps, resets, lengths)
+        return self._replace(taps=taps, resets=resets, lengths=lengths)
 
 
 @lru_cache(maxsize=256)
@@ -74,11 +74,17 @@ def _call(request: Request) -> tuple[str, str, tuple[str, ...]]:
 
 # torch.compile evaluates this while it traces: compiling a cell is not part of a user's graph.
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def program_call(request: Request, portable: bool) -> tuple[str, tuple[str, ...]]:
+def program_call(
+    request: Request,
+    portable: bool,
+    taps: tuple[str, ...] = (),
+    resets: bool = False,
+    lengths: bool = False,
+) -> tuple[str, tuple[str, ...]]:
     """What names the program to the operator, and the names of the parameters it takes.
 
-    ``portable`` asks for the program's text, which means the same in every process; a handle
-    is shorter, and valid here only.
+    The program is what is requested, with these extras.  ``portable`` asks for the program's
+    text, which means the same in every process; a handle is shorter, and valid here only.
     """
-    handle, whole, params = _call(request)
+    handle, whole, params = _call(request.extended(taps, resets, lengths))
     return (whole if portable else handle), params

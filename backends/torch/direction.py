@@ -167,8 +167,8 @@ class Direction(nn.Module):
         ``inputs`` are the cell's inputs, then the reset flags and the validity flags where
         those are asked for; ``states`` may be empty.
         """
-        request = self.request.extended(taps, resets, lengths)
-        program, names = program_call(request, torch.compiler.is_compiling())
+        portable = torch.compiler.is_compiling()
+        program, names = program_call(self.request, portable, taps, resets, lengths)
         params = self.tensors_of(names)
         results = operators.call(program, list(inputs), list(states), params)
         count = len(results) - self.state_count

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import rnndsl
 from rnndsl.backends.torch import LayerOptionError, NonFiniteError, TransformError
@@ -292,6 +292,20 @@ def test_torch_compile_sees_one_call() -> None:
     torch.testing.assert_close(compiled(x), model(x))
     calls = [n for n in seen[0].graph.nodes if "rnndsl" in str(n.target)]
     assert len(calls) == 1
+    torch._dynamo.reset()
+
+
+def test_a_compiled_layer_takes_lengths_and_restarts() -> None:
+    torch.manual_seed(0)
+    layer = rnndsl.layer("lstm", 3, 4, backend="torch")
+    x, lengths, reset = torch.randn(5, 2, 3), torch.tensor([5, 3]), torch.rand(5, 2) < 0.3
+
+    def run(x: Tensor, lengths: Tensor, reset: Tensor) -> Tensor:
+        y: Tensor = layer(x, lengths=lengths, reset=reset)[0]
+        return y
+
+    compiled = torch.compile(run, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x, lengths, reset), run(x, lengths, reset))
     torch._dynamo.reset()
 
 
