@@ -101,7 +101,8 @@ def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
 
     These are ``next.<state>`` (see differentiate), but for those that a user also gets.
     """
-    late = {r.value: r.name[5:] for r in plan.graph.results if r.name.startswith("next.")}
+    nexts = [r for r in plan.graph.results if r.name.startswith("next.")]
+    late = {r.value: r.name.removeprefix("next.") for r in nexts}
     states = [leaf.name for leaf in plan.graph.leaves_of(LeafRole.STATE)]
     return {
         place: states.index(late[result.value])

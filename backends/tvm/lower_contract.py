@@ -103,7 +103,7 @@ def _in_function(
     ]
     steps = [step(place) for place in places]
     first = one_access(lambda: places[0](zero))
-    found = [step for step in steps if step is not None]
+    found = [each for each in steps if each is not None]
     result, _ = site.place(zero, (*outer, zero))
     if first is None or len(found) < len(steps) or found[-1] != 1:
         return None
