@@ -44,6 +44,12 @@ def compile_with_torch(plan: Plan, soon: Plan | None = None) -> Callable[..., An
     return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
 
 
-def compile_shared(graph: Graph) -> Callable[..., Any]:
-    """Generate PyTorch code for a prepare graph: a function of (params, like)."""
+def compile_shared(graph: Graph, backend: str = "torch") -> Callable[..., Any]:
+    """A function of (params, like) that returns what a prepare graph makes of parameters: generated
+    PyTorch code, or for the backend "tvm" a kernel where that is quicker."""
+    if backend == "tvm":
+        from rnndsl.backends.torch.shared_kernels import compile_small, is_worth_a_kernel
+
+        if is_worth_a_kernel(graph):
+            return compile_small(graph)
     return load_function(emit_shared(graph), function_name(graph))

@@ -143,10 +143,7 @@ torch.library.register_fake("rnndsl::run_backward", _fake_run_backward, lib=_lib
 
 
 class _Sequence(torch.autograd.Function):
-    """`run` with a gradient.
-
-    Its results are those of `run_saving`; what is saved counts as not differentiable.
-    """
+    """`run` with a gradient."""
 
     @staticmethod
     def forward(
@@ -162,12 +159,10 @@ class _Sequence(torch.autograd.Function):
             results = _run_saving(program, inputs, states, params, needs)
         found = find_runner(program).program
         outputs, visible = len(found.outputs), len(found.outputs) + len(found.states)
-        saved = results[visible:]
         ctx.program, ctx.counts, ctx.needs = program, counts, needs
-        ctx.save_for_backward(*tensors, *results[:outputs], *saved)
-        ctx.mark_non_differentiable(*saved)
+        ctx.save_for_backward(*tensors, *results[:outputs], *results[visible:])
         ctx.set_materialize_grads(False)
-        return tuple(results)
+        return tuple(results[:visible])
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
@@ -176,16 +171,13 @@ class _Sequence(torch.autograd.Function):
         tensors = ctx.saved_tensors
         found = find_runner(program).program
         count = sum(counts) + len(found.params)
-        visible = len(found.outputs) + len(found.states)
-        given = (*cotangents[:visible], *tensors)
+        given = (*cotangents, *tensors)
         if torch.is_grad_enabled() or is_watched(given):
-            arguments = (program, counts, needs, visible, *given)
+            arguments = (program, counts, needs, len(cotangents), *given)
             gradients = _Backward.apply(*arguments)  # type: ignore[no-untyped-call]
         else:
             groups = _groups(tensors, counts, len(found.params))
-            gradients = _run_backward(
-                program, *groups, needs, tensors[count:], cotangents[:visible]
-            )
+            gradients = _run_backward(program, *groups, needs, tensors[count:], cotangents)
         flags = [*needs[: counts[0]], *[True] * counts[1], *needs[counts[0] :]]
         rest = iter(gradients)
         return (None, None, *(next(rest) if flag else None for flag in flags))
@@ -256,9 +248,7 @@ def _run_autograd(
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))
-        results = _Sequence.apply(program, counts, *tensors)  # type: ignore[no-untyped-call]
-        found = find_runner(program).program
-        return list(results[: len(found.outputs) + len(found.states)])
+        return list(_Sequence.apply(program, counts, *tensors))  # type: ignore[no-untyped-call]
     with torch._C._AutoDispatchBelowAutograd():
         below = keyset & torch._C._after_autograd_keyset
         found_results: list[Tensor] = torch.ops.rnndsl.run.default.redispatch(
@@ -298,7 +288,5 @@ def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))
-        results = _Sequence.apply(program, counts, *tensors)  # type: ignore[no-untyped-call]
-        found = find_runner(program).program
-        return list(results[: len(found.outputs) + len(found.states)])
+        return list(_Sequence.apply(program, counts, *tensors))  # type: ignore[no-untyped-call]
     return _run(program, inputs, states, params)

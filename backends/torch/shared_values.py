@@ -83,6 +83,6 @@ def shared_values(program: SequenceProgram, in_parts: bool) -> SharedValues:
         names,
         tuple(numbers[name] if name in numbers else names.index(name) for name in starts),
         tuple(kind.sizes for kind in program.states.values()),
-        compile_shared(kept) if made else None,
+        compile_shared(kept, "tvm" if in_parts else "torch") if made else None,
         pick([params.index(leaf.name) for leaf in kept.leaves]),
     )

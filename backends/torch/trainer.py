@@ -108,7 +108,7 @@ def make_trainer(
         derivative,
         compile_plan(derivative.forward_plan, backend, soon=derivative.backward_plan),
         compile_plan(derivative.backward_plan, backend),
-        compile_shared(derivative.shared),
+        compile_shared(derivative.shared, "tvm" if engine.exact else "torch"),
         engine.params(derivative.forward_plan),
         engine.params(derivative.backward_plan),
         wire_backward(program, derivative, wanted),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -111,6 +111,40 @@ def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
     }
 
 
+class Scratch:
+    """Memory for what a kernel holds while it runs, kept between calls.
+
+    Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
+    """
+
+    def __init__(self, signature: Signature) -> None:
+        self._dtype = torch.float64 if signature.dtype == "float64" else torch.float32
+        self._spare: list[Tensor] = []
+
+    def take(self, like: Tensor, elements: int) -> Tensor:
+        """At least so many elements, uninitialised, that no other thread has."""
+        try:
+            found = self._spare.pop()
+        except IndexError:  # none yet, or another thread has it
+            found = None
+        if found is None or found.numel() < elements:
+            return like.new_empty((elements,), dtype=self._dtype)
+        return found
+
+    def give_back(self, memory: Tensor) -> None:
+        """Once the kernel has run."""
+        if memory.nbytes <= _MOST_SPARE_BYTES and len(self._spare) < _MOST_SPARES:
+            self._spare.append(memory)
+
+
+def refuse_others(arrays: Sequence[Tensor], sizes: Sequence[int], dtype: torch.dtype) -> None:
+    """TypeError for arrays of other types or sizes, which a kernel would overrun: it is given
+    their addresses, which tell nothing."""
+    if [a.numel() for a in arrays] != sizes or {a.dtype for a in arrays} != {dtype}:
+        shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
+        raise TypeError(f"a kernel for other arrays than {shown}")
+
+
 def _caller(
     signature: Signature,
     worker: Worker,
@@ -126,22 +160,11 @@ def _caller(
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
-    work_dtype = torch.float64 if signature.dtype == "float64" else torch.float32
     # The own sizes of streams, weights and states that are given.
     streams = [prod(stream.shape) for stream in signature.inputs]
     constants = [prod(weight.shape) for weight in signature.weights]
     carried = [prod(state.shape) for state in signature.states]
-    # Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
-    spare: list[Tensor] = []
-
-    def scratch(like: Tensor, elements: int) -> Tensor:
-        try:
-            found = spare.pop()
-        except IndexError:  # none yet, or another thread has it
-            found = None
-        if found is None or found.numel() < elements:
-            return like.new_empty((elements,), dtype=work_dtype)
-        return found
+    scratch = Scratch(signature)
 
     def empty(like: Tensor, starts: Tensors, place: int, shape: tuple[int, ...]) -> Tensor:
         if place in beside and prod(shape) >= LEAST:
@@ -165,21 +188,17 @@ def _caller(
         states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
         arrays = [x.contiguous() for x in (*xs, *weights(given))]
         arrays += states
-        # Addresses tell nothing: an array of another type or size would be overrun.
-        if [a.numel() for a in arrays] != expected or {a.dtype for a in arrays} != {dtype}:
-            shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
-            raise TypeError(f"a kernel for other arrays than {shown}")
+        refuse_others(arrays, expected, dtype)
         made = tuple([empty(like, starts, place, shape) for place, shape in enumerate(shapes)])
         sums = gathered or tuple([like.new_empty(shape) for shape in totals])
         # Blocks do the same work in parts of their own, in whichever call they come.
         length = block or steps
         parts = worker.parts(torch.get_num_threads(), length, batch)
-        work = scratch(like, workspace.elements(min(length, steps), batch, parts))
+        work = scratch.take(like, workspace.elements(min(length, steps), batch, parts))
         numbers = [array.data_ptr() for array in (*arrays, *made, *sums, work)]
         blocks = (length, int(bool(gathered))) if totals else ()
         worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
-        if work.nbytes <= _MOST_SPARE_BYTES and len(spare) < _MOST_SPARES:
-            spare.append(work)
+        scratch.give_back(work)
         return made, states, sums
 
     return call
