@@ -9,14 +9,9 @@ from math import prod
 
 from rnndsl.backends.tvm.arranging import Arrangement, arrange
 from rnndsl.backends.tvm.schedule import Step, StepKind, Storage
+from rnndsl.backends.tvm.sharing import sharing
 from rnndsl.backends.tvm.views import root
-from rnndsl.backends.tvm.work import (
-    has_columns,
-    has_end,
-    is_in_pieces,
-    is_joined_in_place,
-    runs,
-)
+from rnndsl.backends.tvm.work import is_in_pieces, is_joined_in_place
 from rnndsl.compiler.cost import Prediction, Rates, StageWork, Work, predict
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
 from rnndsl.compiler.ops import OPS
@@ -54,14 +49,13 @@ def work_of(arranged: Arrangement) -> tuple[StageWork, ...]:
     for position, stage in enumerate(arranged.schedule.stages):
         steps = (*stage.steps, *stage.sums)
         loops = tuple(finder.work(step, position) for step in steps)
-        shares = has_columns(graph, stage)
-        apart = runs(graph, arranged.schedule, stage) if shares else []
-        together = {step for run in apart if run.is_shared for step in run.steps}
+        shares = sharing(graph, arranged.schedule, stage)
+        runs = shares.runs if shares else ()
+        together = {step for run in runs if run.is_shared for step in run.steps}
         split = tuple(step in together for step in steps if shares)
         if is_in_pieces(graph, arranged.schedule, stage):
             split = tuple(step in stage.steps for step in steps)
-        ends = bool(apart) and apart[-1].is_shared and has_end(arranged.schedule, stage)
-        waits = len(apart) + ends
+        waits = shares.waits if shares else 0
         found.append(StageWork(stage.kind is StageKind.SCAN, loops, split, waits))
     return tuple(found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -17,7 +17,7 @@ _MOST_ELEMENTS = 1 << 18
 # Offsets are whole cache lines, in elements of 4 bytes.
 _LINE = 16
 
-# A value of the graph, or the next value of a state that is copied aside.
+# A value of the graph, or a state: its next value where that is copied aside, or both its places.
 Key = int | str
 
 
@@ -42,10 +42,11 @@ class Layout:
     workspace: Workspace
 
 
-def layout(schedule: Schedule, graph: Graph) -> Layout:
+def layout(schedule: Schedule, graph: Graph, turned: Sequence[tuple[str, ...]]) -> Layout:
     """Places for all values with memory of their own.
 
-    Blocks of different stages share memory; shared values and streams do not.
+    Blocks of different stages share memory; shared values and streams do not.  Of each stage the
+    states that are ``turned`` have two places.
     """
     slots: dict[Key, Slot] = {}
     shared, per_row, own = 0, 0, 0
@@ -64,12 +65,16 @@ def layout(schedule: Schedule, graph: Graph) -> Layout:
             per_row += prod(shape)
     per_part = own
     rows = []
-    for stage in schedule.stages:
+    for stage, states in zip(schedule.stages, turned, strict=True):
         offset, values = own, dict(_block_values(schedule, stage, graph))
         rows.append(_rows(values, stage, graph))
         for key, shape in values.items():
             slots[key] = Slot(Storage.BLOCK, offset, shape, rows[-1])
             offset += whole_lines(prod(shape) * rows[-1])
+        for name in states:
+            shape = graph.type_of(graph.leaf_index(name, LeafRole.STATE)).sizes
+            slots[name] = Slot(Storage.BLOCK, offset, shape, 2 * rows[-1])
+            offset += whole_lines(prod(shape) * 2 * rows[-1])
         per_part = max(per_part, offset)
     return Layout(slots, tuple(rows), Workspace(shared, per_row, per_part))
 

@@ -13,7 +13,7 @@ from rnndsl.backends.tvm.lower_views import Indices
 from rnndsl.backends.tvm.neighbours import one_access, step
 from rnndsl.backends.tvm.signature import Packing
 from rnndsl.backends.tvm.squares import KINDS
-from rnndsl.backends.tvm.tiles import Operand, Shape, multiply
+from rnndsl.backends.tvm.tiles import Operand, Results, Shape, multiply
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.compiler.op_types import parse_spec
 
@@ -75,6 +75,7 @@ def _with_weight(
         site.zero(),
         turn=site.turn,
         block=_in_function(site, element, weight_at, packed, [sizes[k] for k in over], tile),
+        vectors=site.vectors if site.team.is_shared else 0,
     )
     return product(found, site.machine.rows, site.machine.lone_tiles, site.team)
 
@@ -119,10 +120,9 @@ def _in_function(
         return multiply(
             Shape(site.dtype, rows, tiles.count, tile, tiles.width),
             Operand(tir.address_of(read.buffer, read.indices), row, term),
-            Operand(weights, next_tile, next_term),
+            Operand(weights, next_tile * tiles.apart, next_term),
             over[0],
-            results,
-            result_row,
+            Results(results, result_row, tile * tiles.apart),
         )
 
     return block

@@ -15,20 +15,22 @@ from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.llvm_text import called_functions, with_called
-from rnndsl.backends.tvm.lower_loops import each_element, each_vector
-from rnndsl.backends.tvm.lower_steps import Held, lower_step, next_value
-from rnndsl.backends.tvm.lower_values import Block, Values
+from rnndsl.backends.tvm.lower_loops import each_element
+from rnndsl.backends.tvm.lower_memory import Block
+from rnndsl.backends.tvm.lower_states import advanced, copied, given_back, last_delayed, taken
+from rnndsl.backends.tvm.lower_steps import Held, lower_step
+from rnndsl.backends.tvm.lower_values import Values
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.packing import Piece, pack
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step
+from rnndsl.backends.tvm.sharing import Sharing, sharing
 from rnndsl.backends.tvm.signature import Packing, Signature, computed_in
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Stmt
 from rnndsl.backends.tvm.totals import with_totals_in_place
-from rnndsl.backends.tvm.work import Run, is_in_pieces, runs
 from rnndsl.compiler.cost import LEAST_ROWS
-from rnndsl.compiler.ir import LeafRole, ResultRole
+from rnndsl.compiler.ir import ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
 
 _DEFAULT = Options()
@@ -65,8 +67,11 @@ def lower(
     if computed_in(dtype) == dtype:  # sums of narrow numbers want a wider place
         steps = with_totals_in_place(plan.graph, steps)
     with tir.analysis(), called_functions() as called:
-        places = layout(steps, plan.graph)
-        values = Values(plan.graph, steps, places, joined, dtype, options, symbol)
+        sharings = [
+            sharing(plan.graph, steps, stage) if options.shared else None for stage in steps.stages
+        ]
+        places = layout(steps, plan.graph, [found.turned if found else () for found in sharings])
+        values = Values(plan.graph, steps, places, joined, dtype, options, symbol, sharings)
         with values.outline.current():
             body = _Body(values, steps, plan.reverse).statements()
             packed = [_packed(values, *entry) for entry in values.weights.packings()]
@@ -77,7 +82,7 @@ def lower(
     if options.shared:
         signature = replace(signature, stages=work_of(arranged))
     if options.passing is Passed.TABLE:
-        return Kernel(signature, {**table_entry(symbol, params, whole, options.shared), **parts})
+        return Kernel(signature, {**table_entry(symbol, params, whole), **parts})
     function = tirx.PrimFunc(params, whole)
     function = function.with_attr("global_symbol", symbol).with_attr("tirx.noalias", True)
     return Kernel(signature, {symbol: function, **parts})
@@ -130,7 +135,7 @@ class _Body:
             *(self._step(step, self.once) for step in self.schedule.after),
             *(self._total(k) for k in range(len(self.values.totals))),
             *(
-                self._last_delayed(name)
+                last_delayed(self.values, name, self.reverse)
                 for stage in self.schedule.stages
                 if stage.kind is StageKind.PARALLEL
                 for name in stage.states
@@ -163,12 +168,7 @@ class _Body:
         store: Callable[[Expr, Indices, Expr], Stmt],
         team: Team = _ALONE,
     ) -> Stmt | None:
-        def element(row: Expr, at: Indices, scope: tir.Scope) -> Stmt:
-            return store(row, at, read(row, at))
-
-        return self.values.outline.call(
-            lambda: each_vector(block.count, sizes, self.width, element, team)
-        )
+        return copied(self.values, block, sizes, read, store, team)
 
     # ------------------------------------------------------------------ stages
 
@@ -178,17 +178,19 @@ class _Body:
         # What a stage computes is there for all parts before the next one.
         totals = (self._step(step, everything, team=values.team) for step in stage.sums)
         sums = [values.team.wait(values.outline), *totals]
-        columns = values.columns_of(stage) or Columns()
-        team = replace(columns.team, apart=is_in_pieces(self.graph, self.schedule, stage))
+        columns = values.columns_of(position) or Columns()
+        team, shares = columns.team, values.sharing_of(position)
         if stage.kind is StageKind.PARALLEL:
             rows = self._blocks(
                 values.rows,
                 size,
-                lambda first, n: self._rows_of(stage, Block(n, first, first), team=team),
+                lambda first, n: self._rows_of(stage, Block(n, first, first), shares, team=team),
                 values.options.machine.rows,
                 columns,
             )
             return tir.sequence([rows, *sums])
+
+        states = values.turned(position)
 
         def examples(first: Expr, count: Expr) -> Stmt | None:
             def at_time(step: Expr) -> Stmt | None:
@@ -196,11 +198,25 @@ class _Body:
                 turn = tirx.bitwise_and(step, tir.index(1))
                 base, named = tir.bind("base", time * values.batch + first, tir.INDEX)
                 turned, flagged = tir.bind("turn", turn, tir.INDEX)
-                block = Block(count, base, first, turned)
-                inner = self._rows_of(stage, block, frozenset(stage.states), team)
-                return None if inner is None else tir.sequence([named, flagged, inner])
+                side, sided = tir.bind("side", columns.few * turned, tir.INDEX)
+                other, chosen = tir.bind("other", columns.few - side, tir.INDEX)
+                block = Block(count, base, first, turned, side, other)
+                inner = self._rows_of(stage, block, shares, frozenset(stage.states), team)
+                if inner is None:
+                    return None
+                sides = [sided, chosen] if states else []
+                return tir.sequence([named, flagged, *sides, inner])
 
-            return tir.loop(values.time.steps, at_time, "t")
+            steps = values.time.steps
+            last = columns.few * tirx.bitwise_and(steps, tir.index(1))
+            begin, end = (Block(count, first, first, other=at) for at in (tir.index(0), last))
+            return tir.sequence(
+                [
+                    *taken(values, states, begin, team),
+                    tir.loop(steps, at_time, "t"),
+                    *given_back(values, states, end, team),
+                ]
+            )
 
         rows = self._blocks(values.batch, size, examples, LEAST_ROWS, columns)
         return tir.sequence([rows, *sums])
@@ -232,33 +248,35 @@ class _Body:
         return tir.sequence([*shared, tir.loop(count, one, "block")])
 
     def _rows_of(
-        self, stage: StageSteps, block: Block, held: Held = frozenset(), team: Team = _ALONE
+        self,
+        stage: StageSteps,
+        block: Block,
+        shares: Sharing | None,
+        held: Held = frozenset(),
+        team: Team = _ALONE,
     ) -> Stmt | None:
         """All that a stage does with a block; the parts of ``team`` share what they can."""
-        if team.is_shared and team.apart:
+        if shares is None or team.apart:
             own = [self._step(step, block, held, team) for step in stage.steps]
-            own += (self._output(name, value, block, held, team) for name, value in _pairs(stage))
-            own += self._advance(stage, block, held, team) if held else ()
-            return tir.sequence(own)
-        done, alone = list[Stmt | None](), list[Stmt | None]()
-        all_alone = [Run(stage.steps, False)]
-        for run in runs(self.graph, self.schedule, stage) if team.is_shared else all_alone:
-            found = [
-                self._step(s, block, held, team if run.is_shared else _ALONE) for s in run.steps
-            ]
-            if run.is_shared:
-                done += [*self._alone(alone, team), *found, team.wait(self.values.outline)]
-                alone = []
+            return tir.sequence([*own, *self._ended(stage, block, held, team)])
+        done = list[Stmt | None]()
+        for run in (*shares.runs, shares.end):
+            who = team if run.is_shared else _ALONE
+            if run is shares.end:
+                found = self._ended(stage, block, held, who)
             else:
-                alone += found
-        alone += (self._output(name, value, block, held) for name, value in _pairs(stage))
-        alone += self._advance(stage, block, held) if held else ()
-        return tir.sequence([*done, *self._alone(alone, team)])
+                found = [self._step(step, block, held, who) for step in run.steps]
+            body = tir.sequence(found)
+            done += [
+                team.wait(self.values.outline) if run.waits else None,
+                body if run.is_shared else team.first_alone(body),
+            ]
+        return tir.sequence(done)
 
-    def _alone(self, statements: list[Stmt | None], team: Team) -> list[Stmt | None]:
-        """What the first part does while the others wait."""
-        body = tir.sequence(statements)
-        return [] if body is None else [team.first_alone(body), team.wait(self.values.outline)]
+    def _ended(self, stage: StageSteps, block: Block, held: Held, team: Team) -> list[Stmt | None]:
+        """What is copied after all steps."""
+        copies = [self._output(name, value, block, held, team) for name, value in _pairs(stage)]
+        return [*copies, *(advanced(self.values, stage, block, held, team) if held else ())]
 
     def _output(
         self, name: str, value: int, block: Block, held: Held, team: Team = _ALONE
@@ -271,25 +289,6 @@ class _Body:
             lambda row, at, element: tir.store(rows, (block.base + row, *at), element),
             team,
         )
-
-    def _advance(
-        self, stage: StageSteps, block: Block, held: Held, team: Team = _ALONE
-    ) -> list[Stmt | None]:
-        """The carried states take their next values, those read from states first aside."""
-        values, aside, moves = self.values, list[Stmt | None](), list[Stmt | None]()
-        stored = {name for names in self.schedule.in_place.values() for name in names}
-        for name in (name for name in stage.states if name not in stored):
-            leaf = self.graph.leaf_index(name, LeafRole.STATE)
-            result, sizes = next_value(values, name), self.graph.type_of(leaf).sizes
-            if result == leaf:
-                continue
-            read = values.read(result, block, held)
-            if name in stage.swapped:
-                aside.append(self._copy(block, sizes, read, _writer(values, name, block)))
-                read = values.load(name, block)
-            writer = _state_writer(values.state(name), block)
-            moves.append(self._copy(block, sizes, read, writer, team))
-        return aside + moves
 
     # ------------------------------------------------------------------ what is shared
 
@@ -340,27 +339,6 @@ class _Body:
 
         return self._copy(self.once, self.graph.type_of(result.value).sizes, read, store)
 
-    def _last_delayed(self, name: str) -> Stmt | None:
-        """A delayed state after the sequence: its result at the last step."""
-        values = self.values
-        base = tir.index(0) if self.reverse else values.rows - values.batch
-        block = Block(values.batch, base, tir.index(0))
-        leaf = self.graph.leaf_index(name, LeafRole.STATE)
-        return self._copy(
-            block,
-            self.graph.type_of(leaf).sizes,
-            values.read(next_value(values, name), block),
-            _state_writer(values.state(name), block),
-        )
-
 
 def _pairs(stage: StageSteps) -> list[tuple[str, int]]:
     return [(result.name, result.value) for result in stage.copies]
-
-
-def _writer(values: Values, key: str, block: Block) -> Callable[[Expr, Indices, Expr], Stmt]:
-    return lambda row, at, element: values.write(key, block, row, at, element)
-
-
-def _state_writer(state: Buffer, block: Block) -> Callable[[Expr, Indices, Expr], Stmt]:
-    return lambda row, at, element: tir.store(state, (block.first + row, *at), element)

@@ -16,7 +16,7 @@ from rnndsl.backends.tvm.machine import Machine
 from rnndsl.backends.tvm.neighbours import side_by_side, vector_axis
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Scope, Stmt
-from rnndsl.backends.tvm.work import PIECE, UNIT
+from rnndsl.backends.tvm.work import PIECE
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
 
@@ -39,6 +39,7 @@ class Site:
     team: Team
     fresh: Expr  # whether a total holds nothing yet
     place: Callable[[Expr, Indices], tuple[Buffer, Indices]]  # where an element of it is
+    vectors: int  # that threads share alike in its results, 0 if they share these in tiles
     panel: Callable[[str, Sizes], Buffer]  # memory of this part alone, for the time of the loops
 
     @property
@@ -82,7 +83,7 @@ def each_vector(
         if ones and not side_by_side(lambda i: vector(i, Scope(1)), last):
             return tir.lanes(last, 1, vector)
         if team.is_shared and len(sizes) == 1:
-            return _shared_lanes(last, width, vector, team, PIECE if team.apart else UNIT)
+            return _shared_lanes(last, width, vector, team)
         return tir.lanes(last, width, vector)
 
     def lines(row: Expr) -> Stmt | None:
@@ -109,10 +110,11 @@ def each_vector(
 
 
 def _shared_lanes(
-    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team, size: int
+    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team
 ) -> Stmt | None:
-    """As :func:`tir.lanes`, for the share of a part in units of a ``size``; the last one also
-    takes what is left."""
+    """As :func:`tir.lanes`, for the share of a part in units; the last one also takes what is
+    left."""
+    size = team.unit
     count = extent // size
     start, stop, shared = team.share(tir.index(count), 1)
 

@@ -22,20 +22,28 @@ def add(a: Expr, b: Expr) -> Expr:
 _ALONE = Team()
 # Elements of a line of memory.
 _LINE = 16
+# Vectors of which a tile each is computed at once.
+_VECTORS = 3
 Nest = Callable[[Callable[[Indices], Stmt | None]], Stmt | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """``count`` tiles from ``first`` on, of which the first ``width`` results count."""
+    """``count`` tiles from ``first`` on, each ``apart`` from the last, of which the first
+    ``width`` results count."""
 
     first: Expr
     count: int
     width: int
+    apart: int = 1
+
+    def at(self, number: Expr) -> Expr:
+        """Where a tile is."""
+        return self.first + number * self.apart
 
     def each(self, body: Callable[[Tiles], Stmt | None]) -> Stmt | None:
         """``body`` for one tile after the other."""
-        return tir.loop(self.count, lambda k: body(Tiles(self.first + k, 1, self.width)), "tile")
+        return tir.loop(self.count, lambda k: body(Tiles(self.at(k), 1, self.width)), "tile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class Product:
     ``whole`` promises that ``rows`` is a multiple of those that are computed at once.
     ``place`` says where results go, which is asked for from memory before it is needed.
     ``block(row, outer, rows, tiles)`` is, where it is given, the code for some rows and tiles.
+    ``vectors`` are those that results consist of, if threads share each of them in units.
     """
 
     rows: Extent
@@ -63,6 +72,7 @@ class Product:
     whole: bool = False
     place: Callable[[Expr, Indices], tuple[Buffer, Indices]] | None = None
     block: Callable[[Expr, Indices, int, Tiles], Stmt] | None = None
+    vectors: int = 0
 
     @property
     def dtype(self) -> str:
@@ -78,29 +88,75 @@ def product(found: Product, rows_at_once: int, lone_tiles: int, team: Team = _AL
     """
 
     def at(outer: Indices) -> Stmt | None:
-        full, rest = divmod(found.size, found.tile)
-        groups, left = divmod(full, lone_tiles)
-        start, stop, shared = team.share(tir.index(groups), 1)
+        def some(tiles: Tiles) -> Stmt | None:
+            return _rows(found, outer, rows_at_once, tiles)
 
-        def some(first: Expr, tiles: int, width: int) -> Stmt | None:
-            return _rows(found, outer, rows_at_once, Tiles(first, tiles, width))
-
-        def group(number: Expr) -> Stmt | None:
-            place = start + number
-            if found.turn is not None:
-                place = place + found.turn * ((stop - start - 1) - number * 2)
-            return some(place * lone_tiles, lone_tiles, found.tile)
-
-        others = tir.sequence(
-            [
-                some(tir.index(groups * lone_tiles), left, found.tile) if left else None,
-                some(tir.index(full), 1, rest) if rest else None,
-            ]
-        )
-        count = stop - start if team.is_shared else groups
-        return tir.sequence([*shared, tir.loop(count, group, "tiles"), team.last_alone(others)])
+        if found.vectors > 1:
+            return _side_by_side(found, lone_tiles, team, some)
+        return _in_a_row(found, lone_tiles, team, some)
 
     return tir.nest(found.outer, at, "abcdef")
+
+
+def _in_a_row(
+    found: Product, lone_tiles: int, team: Team, some: Callable[[Tiles], Stmt | None]
+) -> Stmt | None:
+    """``some`` neighbouring tiles after the other."""
+    tile = found.tile
+    full, rest = divmod(found.size, tile)
+    unit = team.unit // tile if found.vectors else lone_tiles
+    together = min(lone_tiles, unit)
+    each = unit // together
+    units, left = divmod(full, unit)
+    start, stop, shared = team.share(tir.index(units), 1)
+    count = (stop - start) * each if team.is_shared else units * each
+
+    def group(number: Expr) -> Stmt | None:
+        place = start * each + _by_turns(found, number, count)
+        return some(Tiles(place * together, together, tile))
+
+    def other(number: Expr) -> Stmt | None:
+        return some(Tiles(number * together + units * unit, together, tile))
+
+    groups, alone = divmod(left, together)
+    others = tir.sequence(
+        [
+            tir.loop(groups, other, "tiles"),
+            some(Tiles(tir.index(full - alone), alone, tile)) if alone else None,
+            some(Tiles(tir.index(full), 1, rest)) if rest else None,
+        ]
+    )
+    return tir.sequence([*shared, tir.loop(count, group, "tiles"), team.last_alone(others)])
+
+
+def _side_by_side(
+    found: Product, lone_tiles: int, team: Team, some: Callable[[Tiles], Stmt | None]
+) -> Stmt | None:
+    """``some`` tiles after the other that are in the same place of several vectors."""
+    length = found.size // found.vectors // found.tile
+    most = max(lone_tiles, _VECTORS)
+    together = max(k for k in range(1, most + 1) if found.vectors % k == 0)
+    sets, unit = found.vectors // together, team.unit // found.tile
+    start, stop, shared = team.share(tir.index(length // unit), 1)
+    count = (stop - start) * unit if team.is_shared else length
+
+    def some_vectors(number: Expr) -> Stmt | None:
+        first = _by_turns(found, number, sets) * (together * length) + start * unit
+
+        def group(place: Expr) -> Stmt | None:
+            tile = first + _by_turns(found, place, count)
+            return some(Tiles(tile, together, found.tile, length))
+
+        return tir.loop(count, group, "tiles")
+
+    return tir.sequence([*shared, tir.loop(sets, some_vectors, "vectors")])
+
+
+def _by_turns(found: Product, number: Expr, count: Extent) -> Expr:
+    """A number below ``count``, counted from the other end in each second turn."""
+    if found.turn is None:
+        return number
+    return number + found.turn * (count - 1 - number * 2)
 
 
 def _quotient(count: Extent, by: int) -> Extent:
@@ -149,7 +205,7 @@ def _block(found: Product, outer: Indices, row: Expr, rows: int, tiles: Tiles) -
 
     def advance(over: Indices) -> Stmt | None:
         def one(r: Expr, s: Expr, v: Expr) -> Stmt:
-            term = found.term(row + r, outer, tiles.first + s, over, v)
+            term = found.term(row + r, outer, tiles.at(s), over, v)
             return tir.store(total, (r, s, v), found.combine(tir.load(total, (r, s, v)), term))
 
         return each(one)
@@ -172,7 +228,7 @@ def _announced(found: Product, outer: Indices, row: Expr, rows: int, tiles: Tile
         return None
 
     def line(r: Expr, s: Expr, k: Expr) -> Stmt:
-        start = (tiles.first + s) * found.tile + k * _LINE
+        start = tiles.at(s) * found.tile + k * _LINE
         return tir.ask_for(*place(row + r, (*outer, start)))
 
     return tir.unrolled(
@@ -191,7 +247,7 @@ def _write(
 ) -> Stmt | None:
     def part(r: Expr, s: Expr, start: int, count: int) -> Stmt | None:
         def lane(v: Expr) -> Stmt:
-            place = (*outer, (tiles.first + s) * found.tile + start + v)
+            place = (*outer, tiles.at(s) * found.tile + start + v)
             return found.write(row + r, place, tir.load(total, (r, s, v + start)))
 
         return tir.vectorized(count, lane)

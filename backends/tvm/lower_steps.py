@@ -8,9 +8,10 @@ from rnndsl.backends.errors_tvm import unsupported_op
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_contract import Pack, contract
 from rnndsl.backends.tvm.lower_loops import LOOPS, Site, concat, each_element, each_vector
+from rnndsl.backends.tvm.lower_memory import Block
 from rnndsl.backends.tvm.lower_scalar import ELEMENTWISE
 from rnndsl.backends.tvm.lower_sums import summed
-from rnndsl.backends.tvm.lower_values import Block, Values
+from rnndsl.backends.tvm.lower_values import Values
 from rnndsl.backends.tvm.lower_views import Indices, Read
 from rnndsl.backends.tvm.schedule import Part, Step, StepKind, is_total
 from rnndsl.backends.tvm.team import Team
@@ -79,8 +80,7 @@ def _group(
             if values.has_memory(value):
                 scope.statements.append(values.write(value, block, row, at, known[value]))
             for name in values.states_of(value):
-                place = (block.first + row, *at)
-                scope.statements.append(tir.store(values.state(name), place, known[value]))
+                scope.statements.append(values.carry(name, block, row, at, known[value]))
         for value, node in sums.items():
             total = values.load(value, block)(row, at) + known[node.operands[0]]
             scope.statements.append(values.write(value, block, row, at, total))
@@ -112,6 +112,7 @@ def _node(values: Values, value: int, block: Block, held: Held, team: Team) -> S
         team,
         values.is_fresh(value),
         lambda row, at: values.place(value, block, row, at),
+        values.vectors_of(value),
         values.panels().take,
     )
     if is_total(node) and node.op == "contract":

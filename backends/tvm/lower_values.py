@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from math import prod
 
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.layout import Key, Layout, display_name, whole_lines
+from rnndsl.backends.tvm.layout import Key, Layout, Slot, display_name, whole_lines
+from rnndsl.backends.tvm.lower_memory import Block, Memory, Panels
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read, shifted
 from rnndsl.backends.tvm.lower_weights import Weights
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.passing import Passing, plain
-from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Storage
+from rnndsl.backends.tvm.schedule import Schedule, Storage
+from rnndsl.backends.tvm.sharing import Sharing
 from rnndsl.backends.tvm.signature import (
     Shape,
     Signature,
@@ -26,35 +28,15 @@ from rnndsl.backends.tvm.signature import (
 from rnndsl.backends.tvm.team import Columns, Team
 from rnndsl.backends.tvm.time_blocks import TimeBlocks
 from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
-from rnndsl.backends.tvm.work import has_columns, is_in_pieces
+from rnndsl.backends.tvm.work import PIECE, is_in_pieces
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Joined, StageKind
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Rows worked on together: ``count`` of them, the first at ``base`` of the streams
-    [T * B, ...] and at ``first`` of the states [B, ...].  ``turn`` is 0 and 1 by turns."""
-
-    count: Extent
-    base: Expr
-    first: Expr
-    turn: Expr = field(default_factory=lambda: tir.index(0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Argument:
     stream: Stream
     buffer: Buffer
-
-
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    """Where a value is kept: in a buffer, from ``offset`` on along its own first axis."""
-
-    storage: Storage
-    buffer: Buffer
-    offset: int = 0
 
 
 class Values:
@@ -69,6 +51,7 @@ class Values:
         dtype: str,
         options: Options,
         symbol: str,
+        sharings: Sequence[Sharing | None],
     ) -> None:
         self.graph, self.schedule, self.options = graph, schedule, options
         # Arrays of 16 bits are widened when they are read.
@@ -76,7 +59,7 @@ class Values:
         self._passing = Passing(options.passing, dtype)
         passing = self._passing
         self.team = Team.of_call(passing.table, passing.numbers) if options.shared else Team()
-        self.outline = Outline(f"{symbol}_part")
+        self.outline = Outline(f"{symbol}_part", options.in_modules)
         self.width = options.machine.width(self.dtype)
         # Kernels with totals go through time in blocks, as their callers may.
         several = options.passing is Passed.TABLE and bool(graph.results_of(ResultRole.SUM))
@@ -88,7 +71,7 @@ class Values:
         self.weights = Weights(
             graph, joined, self._passing, self.dtype, options.packed_weights, self._room
         )
-        self._layout = layout
+        self._layout, self._sharings = layout, sharings
         rows = options.machine.rows
         self.columns = dict.fromkeys(StageKind, Columns())
         if options.shared:
@@ -168,7 +151,7 @@ class Values:
 
     def panels(self) -> Panels:
         """Memory of a part for the time of one loop nest."""
-        return Panels(self)
+        return Panels(self.panel)
 
     def panel(self, name: str, shape: Shape, offset: int) -> Buffer:
         """Memory of this part from ``offset`` of its panels on."""
@@ -226,21 +209,39 @@ class Values:
 
     # ------------------------------------------------------------------ memory
 
-    def columns_of(self, stage: StageSteps) -> Columns | None:
+    def sharing_of(self, position: int) -> Sharing | None:
+        """How threads share what a stage does where rows are few, if they wait for each other."""
+        return self._sharings[position]
+
+    def vectors_of(self, value: int) -> int:
+        """The vectors of a product that threads share alike."""
+        known = (found.vectors.get(value, 0) for found in self._sharings if found is not None)
+        return max(known, default=0)
+
+    def columns_of(self, position: int) -> Columns | None:
         """Who shares what a stage does for each row where rows are few, if anybody does."""
+        stage, found = self.schedule.stages[position], self._sharings[position]
+        columns = self.columns[stage.kind]
         if is_in_pieces(self.graph, self.schedule, stage):
-            return self.columns[StageKind.SCAN]
-        return self.columns[stage.kind] if has_columns(self.graph, stage) else None
+            columns = self.columns[StageKind.SCAN]
+            return replace(columns, team=replace(columns.team, apart=True, unit=PIECE))
+        if found is None:
+            return None
+        return replace(columns, team=replace(columns.team, unit=found.unit))
 
     def _make_memory(self) -> None:
-        self._memory: dict[Key, _Memory] = {}
+        self._memory: dict[Key, Memory] = {}
         per_part = self._per_part
         own = self._fixed + self.team.part * per_part
         joint = {
             key: self._fixed + columns.home * per_part
-            for stage in self.schedule.stages
-            if (columns := self.columns_of(stage)) is not None
-            for key in (*(v for step in stage.steps for v in step.values), *stage.swapped)
+            for position, stage in enumerate(self.schedule.stages)
+            if (columns := self.columns_of(position)) is not None
+            for key in (
+                *(v for step in stage.steps for v in step.values),
+                *stage.swapped,
+                *self.turned(position),
+            )
         }
         streams = self._fixed + self.team.parts * per_part
         for key, slot in self._layout.slots.items():
@@ -258,28 +259,36 @@ class Values:
                 declarations = self.declarations_of_block
             shape = (*lead, *slot.shape)
             buffer = self._view(self._workspace, name, shape, offset, declarations)
-            self._memory[key] = _Memory(slot.storage, buffer)
+            self._memory[key] = Memory(slot.storage, buffer, rows=self._rows_of_place(key, slot))
         for result, argument in zip(self.totals, self._totals, strict=True):
             if self.schedule.storage.get(result.value) is Storage.TOTAL:
-                self._memory[result.value] = _Memory(Storage.TOTAL, argument.buffer)
+                self._memory[result.value] = Memory(Storage.TOTAL, argument.buffer)
         for value, output in self.schedule.outputs.items():
-            self._memory[value] = _Memory(Storage.OUTPUT, self._output_rows[output])
+            self._memory[value] = Memory(Storage.OUTPUT, self._output_rows[output])
         for value, states in self.schedule.in_place.items():
             if self.schedule.storage[value] is Storage.STATE:
-                self._memory[value] = _Memory(Storage.STATE, self.state(states[0]))
+                kept = self._memory.get(states[0])
+                self._memory[value] = kept or Memory(Storage.STATE, self.state(states[0]))
         for value, part in sorted(self.schedule.parts.items(), reverse=True):
             whole = self._memory[part.whole]
             self._memory[value] = replace(whole, offset=whole.offset + part.offset)
 
     def place(self, key: Key, block: Block, row: Expr, at: Indices) -> tuple[Buffer, Indices]:
         """The buffer and indices of an element of a value with memory."""
-        found = self._memory[key]
-        if found.offset:
-            at = (at[0] + tir.offset(found.offset), *at[1:])
-        if found.storage in (Storage.SHARED, Storage.PART, Storage.TOTAL):
-            return found.buffer, at
-        start = {Storage.BLOCK: tir.index(0), Storage.STATE: block.first}
-        return found.buffer, (start.get(found.storage, block.base) + row, *at)
+        return self._memory[key].place(block, row, at)
+
+    def turned(self, position: int) -> tuple[str, ...]:
+        """The states of a stage with two places."""
+        found = self._sharings[position]
+        return found.turned if found else ()
+
+    def _rows_of_place(self, key: Key, slot: Slot) -> int:
+        """The rows of one of two places of a state; 0 where there is one."""
+        stages = range(len(self.schedule.stages))
+        return slot.rows // 2 if any(key in self.turned(stage) for stage in stages) else 0
+
+    def _is_turned(self, name: str) -> bool:
+        return name in self._memory and self._memory[name].rows > 0
 
     def states_of(self, value: int) -> list[str]:
         """States that a value is stored over beside its own memory."""
@@ -324,6 +333,23 @@ class Values:
         """The caller's array of a state, [B, *shape]."""
         return self._state_buffers[name]
 
+    def carried(self, name: str, block: Block) -> Read:
+        """Reads a state that the present scan carries, before its step."""
+        if self._is_turned(name):
+            return self.load(name, replace(block, other=block.side))
+        return self.given(name, block)
+
+    def given(self, name: str, block: Block) -> Read:
+        """Reads the caller's array of a state."""
+        state = self.state(name)
+        return lambda row, at: tir.load(state, (block.first + row, *at))
+
+    def carry(self, name: str, block: Block, row: Expr, at: Indices, value: Expr) -> Stmt:
+        """Store an element of a state's next value."""
+        if self._is_turned(name):
+            return self.write(name, block, row, at, value)
+        return tir.store(self.state(name), (block.first + row, *at), value)
+
     def output_rows(self, name: str) -> Buffer:
         """The caller's array of an output, as [T * B, *shape]."""
         return self._output_rows[name]
@@ -361,20 +387,5 @@ class Values:
             rows = self._input_rows[leaf.name]
             return lambda row, at: tir.load(rows, (block.base + row, *at))
         if leaf.name in held:
-            state = self.state(leaf.name)
-            return lambda row, at: tir.load(state, (block.first + row, *at))
+            return self.carried(leaf.name, block)
         return self.load(value, block)
-
-
-@dataclass(slots=True)
-class Panels:
-    """Memory of one part, given out piece by piece for the time of one loop nest."""
-
-    values: Values
-    taken: int = 0
-
-    def take(self, name: str, shape: Shape) -> Buffer:
-        """Memory of a shape, behind what was taken before."""
-        found = self.values.panel(name, shape, self.taken)
-        self.taken += whole_lines(prod(shape))
-        return found

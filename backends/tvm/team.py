@@ -25,7 +25,8 @@ class Team:
 
     ``lengths`` are arguments of the kernel, ``declarations`` find the others in them.  All
     arguments are ``numbers`` in a ``table``, where parts that wait for each other count.
-    Parts that are ``apart`` take the same pieces of all values, and never wait.
+    Parts that are ``apart`` take the same pieces of all values, and never wait.  Vectors are shared
+    in units of ``unit`` elements.
     """
 
     is_shared: bool = False
@@ -36,6 +37,7 @@ class Team:
     lengths: tuple[Expr, ...] = ()
     declarations: tuple[Stmt, ...] = ()
     apart: bool = False
+    unit: int = 1
 
     @classmethod
     def of_call(cls, table: Expr, numbers: Expr) -> Team:

@@ -36,8 +36,17 @@ class Operand:
     term: int
 
 
-def multiply(shape: Shape, a: Operand, b: Operand, terms: int, c: Expr, c_row: int) -> Stmt:
-    """The product of ``a`` and a weight ``b``, written to the address ``c``."""
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Where the first result is, and how many elements further the next row and tile are."""
+
+    address: Expr
+    row: int
+    tile: int
+
+
+def multiply(shape: Shape, a: Operand, b: Operand, terms: int, c: Results) -> Stmt:
+    """The product of ``a`` and a weight ``b``, written to ``c``."""
     sizes = (shape.rows, shape.tiles, shape.tile, shape.width)
     name = f"rnndsl_multiply_{shape.dtype}_{'_'.join(map(str, sizes))}"
     numbers = {
@@ -45,10 +54,11 @@ def multiply(shape: Shape, a: Operand, b: Operand, terms: int, c: Expr, c_row: i
         "a_term": a.term,
         "b_tile": b.row,
         "b_term": b.term,
-        "c_row": c_row,
+        "c_row": c.row,
+        "c_tile": c.tile,
         "terms": terms,
     }
-    given = {"a": a.address, "b": b.address, "c": c}
+    given = {"a": a.address, "b": b.address, "c": c.address}
     given |= {key: tir.index(value) for key, value in numbers.items()}
     return call_apart(name, _text(name, shape), given)
 
@@ -73,6 +83,8 @@ def _text(name: str, shape: Shape) -> str:
     apart("row", "%a", "%a_row", shape.rows)
     apart("tile", "%b", "%b_tile", shape.tiles)
     apart("out", "%c", "%c_row", shape.rows)
+    for r in rows:
+        apart(f"out{r}.", f"%out{r}", "%c_tile", shape.tiles)
     lines += ["  br label %next", "next:"]
     for counted in ("term", "here", "there"):
         lines.append(f"  %{counted} = phi i64 [ 0, %start ], [ %{counted}.new, %next ]")
@@ -108,9 +120,10 @@ def _text(name: str, shape: Shape) -> str:
                 picked = f"{vector} poison, <{count} x i32> <{order}>"
                 value = f"{vector} %sum.new{r}.{s}"
                 lines.append(f"  %some{key} = shufflevector {value}, {picked}")
-                place(f"to{key}", f"%out{r}", str(s * shape.tile + start))
+                place(f"to{key}", f"%out{r}.{s}", str(start))
                 lines.append(f"  store {part} %some{key}, ptr %to{key}, align {size}")
     arguments = "ptr %a, ptr %b, ptr %c, i64 %a_row, i64 %a_term, i64 %b_tile, i64 %b_term"
-    head = f"define i32 @{name}({arguments}, i64 %c_row, i64 %terms) nounwind {{\nstart:\n"
+    numbers = "i64 %c_row, i64 %c_tile, i64 %terms"
+    head = f"define i32 @{name}({arguments}, {numbers}) nounwind {{\nstart:\n"
     tail = f"  ret i32 0\n}}\ndeclare {vector} {add}({vector}, {vector}, {vector})\n"
     return head + "\n".join(lines) + "\n" + tail

@@ -1,9 +1,7 @@
-"""Which loops threads share where there are too few rows for that."""
+"""Which products and scans threads can share where there are too few rows for that."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, StepKind
@@ -12,22 +10,11 @@ from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
 from rnndsl.compiler.op_types import ints_attr, parse_spec
 from rnndsl.compiler.plan import StageKind
 
-# Elements of a weight that are worth waiting twice for other threads: those of them that one of
-# two threads need not read take about as long as that to come from a core's second cache.
-_LEAST_WEIGHT = 24_000
-# Elements of a vector that one thread takes at least, and the pieces that are worth sharing.
-UNIT = 64
-_LEAST_UNITS = 2
 # Of scans in pieces: few, so that threads have about as many each, and whole lines of memory.
 PIECE = 32
+_LEAST_PIECES = 2
 # Ops with loops of their own whose results in a piece need no other piece, but along axis 0.
 _WITHIN = frozenset({"reduce_sum", "reduce_max"})
-
-
-def has_columns(graph: Graph, stage: StageSteps) -> bool:
-    """Whether threads that have too few rows share the products of a stage."""
-    weights = [_weight(graph, step) for step in stage.steps if is_split(graph, step)]
-    return sum(weights) > _LEAST_WEIGHT * max(1, len(weights))
 
 
 def is_in_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> bool:
@@ -66,7 +53,7 @@ def _consists_of_pieces(graph: Graph, schedule: Schedule, stage: StageSteps) -> 
     ends += [r.value for r in graph.results_of(ResultRole.STATE) if r.name in stage.states]
     values = [*(value for step in steps for value in step.values), *ends]
     shapes = {graph.type_of(value).sizes[:1] for value in values}
-    if len(shapes) != 1 or not (shape := shapes.pop()) or shape[0] < _LEAST_UNITS * PIECE:
+    if len(shapes) != 1 or not (shape := shapes.pop()) or shape[0] < _LEAST_PIECES * PIECE:
         return False
     made = {value for step in stage.steps for value in step.values} | set(states)
     are_along = all(root(graph, v) not in made or _is_along(graph, v, made) for v in ends)
@@ -94,33 +81,6 @@ def _is_along(graph: Graph, value: int, made: set[int]) -> bool:
     return lies_along and node.operands[0] in made
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Steps between two waits: by all parts, each its share of every step, or by the first."""
-
-    steps: tuple[Step, ...]
-    is_shared: bool
-
-
-def runs(graph: Graph, schedule: Schedule, stage: StageSteps) -> list[Run]:
-    """The steps of a stage whose products threads share, in order."""
-    found, between = list[Run](), list[Step]()
-
-    def flush() -> None:
-        if between:
-            found.append(Run(tuple(between), _may_share(graph, schedule, between)))
-            between.clear()
-
-    for step in stage.steps:
-        if is_split(graph, step):
-            flush()
-            found.append(Run((step,), True))
-        elif not is_joined_in_place(graph, schedule, step.values[0]):
-            between.append(step)
-    flush()
-    return found
-
-
 def is_joined_in_place(graph: Graph, schedule: Schedule, value: int) -> bool:
     """Whether a value is a concat that is there once its operands are."""
     node = graph.definition(value)
@@ -130,42 +90,12 @@ def is_joined_in_place(graph: Graph, schedule: Schedule, value: int) -> bool:
     return all(v in parts and parts[v].whole == value for v in node.operands)
 
 
-def has_end(schedule: Schedule, stage: StageSteps) -> bool:
-    """Whether something is copied after all steps: outputs, or next values to their states."""
-    stored = {name for names in schedule.in_place.values() for name in names}
-    scan = stage.kind is StageKind.SCAN
-    return bool(stage.copies) or (scan and any(name not in stored for name in stage.states))
-
-
-def _may_share(graph: Graph, schedule: Schedule, steps: Sequence[Step]) -> bool:
-    """Whether steps are loops over elements of which each reads, of what the others store, no
-    more than the one that it stores itself: then parts need not wait for each other."""
-    if any(step.kind is not StepKind.GROUP for step in steps):
-        return False
-    shapes = {graph.type_of(step.values[0]).sizes for step in steps}
-    if len(shapes) > 1 or not (shape := shapes.pop()) or units(shape) < _LEAST_UNITS:
-        return False
-    stored = {value for step in steps for value in step.values}
-    for value in list(stored):
-        names = schedule.in_place.get(value, ())
-        stored |= {graph.leaf_index(name, LeafRole.STATE) for name in names}
-    joined = {schedule.parts[v].whole for v in stored if v in schedule.parts}
-    nodes = [graph.definition(value) for step in steps for value in step.values]
-    reads = {v: root(graph, v) for n in nodes if isinstance(n, Node) for v in n.operands}
-    return all(r not in joined and (r not in stored or v == r) for v, r in reads.items())
-
-
-def units(shape: Sequence[int]) -> int:
-    """Of how many equal pieces the loop over elements of such a shape consists for threads."""
-    return shape[0] if len(shape) > 1 else shape[0] // UNIT
-
-
 def is_split(graph: Graph, step: Step) -> bool:
     """Whether a step is a product with a weight, the results of which threads may share."""
-    return bool(_weight(graph, step))
+    return bool(weight_of(graph, step))
 
 
-def _weight(graph: Graph, step: Step) -> int:
+def weight_of(graph: Graph, step: Step) -> int:
     """The elements of the weight of such a product, else 0."""
     node = graph.definition(step.values[0])
     if step.kind is not StepKind.NODE or not isinstance(node, Node) or node.op != "contract":

@@ -17,15 +17,18 @@ from rnndsl.backends.torch import stepping
 from rnndsl.backends.torch.module import Layer
 from rnndsl.backends.tvm import crowding, worker
 from rnndsl.backends.tvm.arranging import arrange
-from rnndsl.backends.tvm.work import is_in_pieces, runs
+from rnndsl.backends.tvm.sharing import sharing
+from rnndsl.backends.tvm.work import is_in_pieces
 from rnndsl.cell import load
 from rnndsl.compiler.cost import StageWork, Work, worthwhile
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
 from rnndsl.compiler.plan import StageKind
+from rnndsl.compiler.selection import Selection
 from rnndsl.compiler.separate import separate
 from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.compiler.split import split
+from rnndsl.showing.case import Case
 
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
 CELLS = ["lstm", "layernorm_lstm", "mlstm", "minlstm"]
@@ -76,9 +79,18 @@ def test_the_number_of_threads_changes_rounding_at_most(
 
 
 @pytest.mark.parametrize("batch", [1, 5, 8])
-@pytest.mark.parametrize("cell", ["lstm", "gru", "s4d", "aft", "sru"])
-def test_threads_share_what_a_step_does_where_examples_are_few(cell: str, batch: int) -> None:
-    layer, x = problem(cell, torch.float32, batch, hidden=203)
+@pytest.mark.parametrize(
+    ("cell", "hidden"),
+    [
+        *itertools.product(["lstm", "gru", "s4d", "aft", "sru"], [203]),
+        *itertools.product(["lstm", "gru", "elman", "rhn"], [160]),
+    ],
+)
+def test_threads_share_what_a_step_does_where_examples_are_few(
+    cell: str, hidden: int, batch: int
+) -> None:
+    layer, x = problem(cell, torch.float32, batch, hidden)
+    x = x[batch % 2 :]  # states with two places end in either
     alone = on(1, layer, x)
     tolerance = 2 * 11 * batch * torch.finfo(torch.float32).eps
     for threads in (2, 3, 5):
@@ -242,5 +254,30 @@ def test_loops_between_products_are_shared_if_nobody_must_wait(
     plan = split(run_pipeline(program.step, PIPELINES["final"]))
     arranged = arrange(plan)
     scan = next(s for s in arranged.schedule.stages if s.kind is StageKind.SCAN)
-    found = runs(arranged.plan.graph, arranged.schedule, scan)
-    assert [run.is_shared for run in found[-2:]] == wanted
+    found = sharing(arranged.plan.graph, arranged.schedule, scan)
+    assert found is not None
+    assert [run.is_shared for run in found.runs[-2:]] == wanted
+
+
+@pytest.mark.parametrize(
+    ("cell", "hidden", "forward", "backward"),
+    [
+        ("lstm", 128, 1, 1),
+        ("lstm", 200, 2, 1),  # gates of 200 elements are not made of whole units
+        ("gru", 128, 1, 1),
+        ("elman", 200, 1, 1),
+        ("rhn", 128, 5, 5),  # once for each of its layers
+        ("layernorm_lstm", 128, 2, 2),  # its norms need all of a gate
+    ],
+)
+def test_threads_wait_once_for_each_product_that_needs_all_of_a_vector(
+    cell: str, hidden: int, forward: int, backward: int
+) -> None:
+    case = Case(load(cell), {"D": hidden, "H": hidden}, Selection()).bound
+    waits = []
+    for plan in (case.forward_plan(True), case.backward_plan()):
+        arranged = arrange(plan)
+        scan = next(s for s in arranged.schedule.stages if s.kind is StageKind.SCAN)
+        shares = sharing(arranged.plan.graph, arranged.schedule, scan)
+        waits.append(shares.waits if shares else 0)
+    assert waits == [forward, backward]
