@@ -1,4 +1,4 @@
-"""Kernels made on another thread, before they are asked for.
+"""Kernels made on other threads: before they are asked for, or side by side.
 
 Most of the time of making a kernel is LLVM's, which runs beside other Python threads.
 """
@@ -6,13 +6,14 @@ Most of the time of making a kernel is LLVM's, which runs beside other Python th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from concurrent.futures import Future
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock, Thread
 from typing import Generic, TypeVar
 
 from rnndsl.processors import usable_processors
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -49,3 +50,30 @@ class Ahead(Generic[T]):
         with self._lock:
             found = self._made.pop(key, None)
         return None if found is None else found.result()
+
+
+class Turns:
+    """What threads do one after the other: a lock that nobody holds in a forked process."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *raised: object) -> None:
+        self._lock.release()
+
+
+def side_by_side(make: Callable[[S], T], of: Sequence[S]) -> list[T]:
+    """What ``make`` returns for each, on a thread for each where there are processors for them."""
+    if len(of) < 2 or usable_processors() < 2:
+        return [make(each) for each in of]
+    with ThreadPoolExecutor(len(of) - 1, "rnndsl module") as threads:
+        others = [threads.submit(make, each) for each in of[1:]]
+        return [make(of[0]), *(other.result() for other in others)]

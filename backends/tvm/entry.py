@@ -10,16 +10,11 @@ from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_names import EXPORTED, WORKER
 from rnndsl.backends.tvm.outline import on_the_cpu
 from rnndsl.backends.tvm.tir import Expr, Stmt
-from rnndsl.backends.tvm.waiting import with_waiting
 
 
-def table_entry(
-    symbol: str, params: list[Expr], body: Stmt, shared: bool
-) -> dict[Any, tirx.PrimFunc]:
+def table_entry(symbol: str, params: list[Expr], body: Stmt) -> dict[Any, tirx.PrimFunc]:
     """The worker ``int f(int64_t *table)`` by its variable, and the function ``symbol`` of TVM
-    that calls it with the address that it is given.  Parts of a ``shared`` one may wait for
-    each other."""
-    body = with_waiting(body) if shared else body
+    that calls it with the address that it is given."""
     done = tir.sequence([on_the_cpu(body), tirx.stmt.Return(tirx.IntImm("int32", 0))])
     worker = tirx.PrimFunc(params, done, ir.PrimType("int32"))
     name = symbol + WORKER

@@ -39,6 +39,13 @@ def call_text(name: str, text: str, *arguments: Expr) -> Stmt:
     return tirx.Evaluate(tirx.call_extern("int32", name, *arguments))
 
 
+def also_called(texts: Mapping[str, str]) -> None:
+    """Note texts that were found by an inner :func:`called_functions`."""
+    called = _called.get()
+    if called is not None:
+        called.update(texts)
+
+
 def with_called(called: Mapping[str, str], body: Stmt) -> Stmt:
     """The body of a kernel that calls these functions."""
     for _, text in sorted(called.items()):

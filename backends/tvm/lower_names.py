@@ -7,5 +7,9 @@ PREPARED_OPS = frozenset({"inverse"})
 
 # Attribute of functions that are to be seen from outside as they are, with their symbol.
 EXPORTED = "rnndsl.symbol"
+# Attributes of functions of a kernel in modules: the texts in LLVM's language that they call, and
+# whether they keep LLVM from putting them into those who call them by themselves.
+CALLED = "rnndsl.called"
+ALONE = "rnndsl.alone"
 # What the symbol of a kernel's plain function ends with.
 WORKER = "_worker"

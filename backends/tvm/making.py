@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rnndsl.backends.tvm.ahead import Ahead
+from rnndsl.backends.tvm.ahead import Ahead, Turns
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.options import Options, Passed
@@ -20,6 +19,7 @@ from rnndsl.backends.tvm.toolchain import (
     DTYPES,
     check_dtype,
     compile_kernels,
+    compile_modules,
     has_linker,
     link_kernels,
     machine_of,
@@ -29,6 +29,10 @@ from rnndsl.backends.tvm.worker import Worker, has_openmp, worker_of
 from rnndsl.compiler.plan import Plan
 from rnndsl.diagnostics import RnndslError
 from rnndsl.kept import collecting_later
+from rnndsl.processors import usable_processors
+
+if TYPE_CHECKING:
+    from rnndsl.backends.tvm.lower_kernel import Kernel
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class Choices:
 
 Made = tuple[Signature, Callable[..., Any]]
 _ahead: Ahead[Made] = Ahead()
+_lowering = Turns()
 
 
 def table_choices(packed_weights: bool) -> Choices:
@@ -74,15 +79,9 @@ def _key(plan: Plan, dtype: str, choices: Choices) -> str:
 
 
 def _found_or_made(
-    plan: Plan,
-    dtype: str,
-    choices: Choices,
-    key: str,
-    soon: Plan | None = None,
-    lowered: Callable[[], None] | None = None,
+    plan: Plan, dtype: str, choices: Choices, key: str, soon: Plan | None = None
 ) -> Made:
-    """A kernel from disk, or a new one, for this machine; ``lowered`` is called when what is
-    left to do is TVM's."""
+    """A kernel from disk, or a new one, for this machine."""
     folder = cache_folder()
     store = None if folder is None else KernelStore(folder)
     if store is not None:
@@ -93,30 +92,17 @@ def _found_or_made(
                 return signature, _loaded(entry.library, signature, choices)
             except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
                 store.drop(key, str(error))
-    if soon is not None:
-        require_tvm()  # loaded by one thread, and missing in one place
-        _begin(soon, dtype, choices)
+    require_tvm()  # loaded by one thread, and missing in one place
+    then = partial(_begin, soon, dtype, choices) if soon is not None else None
     if not has_linker() or (store is None and not choices.shared):
-        return _in_memory(plan, dtype, choices)
-    return _linked(plan, dtype, choices, store, key, lowered)
+        return _in_memory(plan, dtype, choices, then=then)
+    return _linked(plan, dtype, choices, store, key, then)
 
 
 def _begin(soon: Plan, dtype: str, choices: Choices) -> None:
-    """Begin with a plan on another thread, and wait until only TVM works on it.
-
-    Python runs one thread at a time, TVM and LLVM run beside it.  Gradients take longest: they
-    go first, so that nobody waits for them in the end.
-    """
-    key, ready = _key(soon, dtype, choices), Event()
-
-    def made() -> Made:
-        try:
-            return _found_or_made(soon, dtype, choices, key, lowered=ready.set)
-        finally:
-            ready.set()
-
-    if _ahead.begin(key, made):
-        ready.wait()
+    """Begin with a plan on another thread."""
+    key = _key(soon, dtype, choices)
+    _ahead.begin(key, lambda: _found_or_made(soon, dtype, choices, key))
 
 
 def _linked(
@@ -125,18 +111,25 @@ def _linked(
     choices: Choices,
     store: KernelStore | None,
     key: str,
-    lowered: Callable[[], None] | None,
+    then: Callable[[], None] | None,
 ) -> Made:
     """A kernel in a library, which is kept if there is a store."""
-    entry = choices.passing is not Passed.TABLE
-    signature, executable = _compiled(plan, dtype, choices, "native", entry, lowered)
+    kernel = _lowered(plan, dtype, choices, "native", in_modules=True, then=then)
+    if choices.passing is Passed.TABLE:
+        kernel = kernel.without_entry()
+    signature = kernel.signature
     try:
-        write = partial(link_kernels, executable)
-        about = {"signature": signature.to_json()}
-        kept = store.keep(key, about, write) if store is not None else None
-        if kept is not None:
-            return signature, _loaded(kept.library, signature, choices)
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            from rnndsl.backends.tvm.modules import in_modules
+
+            modules = in_modules(kernel.functions, usable_processors())
+            with collecting_later():
+                objects = compile_modules(modules, Path(folder))
+            write = partial(link_kernels, objects)
+            about = {"signature": signature.to_json()}
+            kept = store.keep(key, about, write) if store is not None else None
+            if kept is not None:
+                return signature, _loaded(kept.library, signature, choices)
             library = Path(folder, "kernel.so")
             write(library)
             return signature, _loaded(library, signature, choices)
@@ -155,32 +148,43 @@ def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[.
     return found
 
 
-def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
+def _in_memory(
+    plan: Plan,
+    dtype: str,
+    choices: Choices,
+    target: str = "native",
+    then: Callable[[], None] | None = None,
+) -> Made:
     alone = Choices(choices.packed_weights, choices.passing)
-    signature, executable = _compiled(plan, dtype, alone, target, entry=True)
-    function = executable[signature.symbol]
+    kernel = _lowered(plan, dtype, alone, target, in_modules=False, then=then)
+    with collecting_later():
+        function = compile_kernels([kernel], target)[kernel.signature.symbol]
     if choices.passing is Passed.TABLE:
-        return signature, Worker(function)
-    return signature, function
+        return kernel.signature, Worker(function)
+    return kernel.signature, function
 
 
-def _compiled(
+def _lowered(
     plan: Plan,
     dtype: str,
     choices: Choices,
     target: str,
-    entry: bool,
-    lowered: Callable[[], None] | None = None,
-) -> tuple[Signature, Any]:
-    """The signature and TVM's executable, with a function that TVM can call if ``entry``."""
+    in_modules: bool,
+    then: Callable[[], None] | None,
+) -> Kernel:
+    """A plan as TVM's functions; ``then`` is called when what is left to do is TVM's.
+
+    Python runs one thread at a time, TVM and LLVM run beside it: one plan is lowered after the
+    other.
+    """
     require_tvm()
     from rnndsl.backends.tvm.lower_kernel import lower
 
-    machine = machine_of(target)
-    options = Options(machine, choices.packed_weights, choices.passing, choices.shared)
-    with collecting_later():
+    options = Options(
+        machine_of(target), choices.packed_weights, choices.passing, choices.shared, in_modules
+    )
+    with _lowering, collecting_later():
         kernel = lower(plan, dtype, options=options)
-        made = kernel if entry else kernel.without_entry()
-        if lowered is not None:
-            lowered()
-        return kernel.signature, compile_kernels([made], target)
+    if then is not None:
+        then()
+    return kernel

@@ -27,6 +27,7 @@ class Options:
     ``packed_weights``: the caller packs weights, once for many calls; otherwise the kernel
     does, in each call, so that it takes parameters as they are.  ``passing``: how arrays are
     passed.  ``shared``: several threads may run the kernel together; it takes a TABLE then.
+    ``in_modules``: its functions may be compiled in modules of their own (see modules.py).
     The others: whether the pass of that name runs.
     """
 
@@ -34,6 +35,7 @@ class Options:
     packed_weights: bool = True
     passing: Passed = Passed.TENSORS
     shared: bool = False
+    in_modules: bool = False
     spread_products: bool = True
     cut_lanes: bool = True
     absorb: bool = True

@@ -16,11 +16,12 @@ from rnndsl.backends.errors_tvm import (
     UnknownDtype,
     UnknownTarget,
 )
+from rnndsl.backends.tvm.ahead import side_by_side
 from rnndsl.backends.tvm.machine import Machine, machine_with
 from rnndsl.diagnostics import RnndslError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from rnndsl.backends.tvm.lower_kernel import Kernel
 
@@ -32,6 +33,9 @@ _LEVEL = 1
 # instruction takes an address of a base and an index, as on these processors.
 _WITHOUT_LOOP_REDUCTION = "-disable-lsr:bool=true"
 _WITH_INDEXED_ADDRESSES = ("x86_64", "AMD64")
+# What TVM tells debuggers is three quarters of a library, and names nothing of a cell.  Modules
+# find each other's functions when they are linked, not when they are called.
+_LINKED = ["-lm", "-Wl,-S", *(["-Wl,-Bsymbolic"] if platform.system() == "Linux" else [])]
 _log = logging.getLogger(__name__)
 _LINKERS = ("g++", "gcc", "cc", "clang++", "clang")
 
@@ -73,14 +77,19 @@ def machine_of(target: str = "native") -> Machine:
 
 def compile_kernels(kernels: Iterable[Kernel], target: str = "native") -> Any:
     """A TVM executable with one function for each kernel, by its symbol."""
-    tvm = require_tvm()
     functions = {name: body for kernel in kernels for name, body in kernel.functions.items()}
+    return _compiled(functions, target)
+
+
+def _compiled(functions: Mapping[Any, Any], target: str = "native") -> Any:
+    """A TVM executable of these functions."""
+    tvm = require_tvm()
     from rnndsl.backends.tvm import pipeline
 
     def made(options: Mapping[str, object]) -> Any:
         wanted = {"kind": "llvm", "mcpu": resolve_target(target), "opt-level": _LEVEL}
         machine = tvm.target.Target({**wanted, **options})
-        return tvm.compile(tvm.IRModule(functions), machine, tir_pipeline=pipeline.register())
+        return tvm.compile(tvm.IRModule(dict(functions)), machine, tir_pipeline=pipeline.register())
 
     if platform.machine() not in _WITH_INDEXED_ADDRESSES:
         return made({})
@@ -115,15 +124,26 @@ def has_linker() -> bool:
     return True
 
 
-def link_kernels(executable: Any, path: Path) -> None:
+def compile_modules(modules: Sequence[Mapping[Any, Any]], folder: Path) -> list[Path]:
+    """Object files of the modules of a kernel for this machine; RnndslError (E0504)."""
+
+    def compiled(number: int) -> Path:
+        path = folder / f"{number}.o"
+        try:
+            _compiled(modules[number]).mod.write_to_file(str(path))
+        except (RuntimeError, OSError, ValueError) as error:
+            raise _link_failed(error) from error
+        return path
+
+    return side_by_side(compiled, range(len(modules)))
+
+
+def link_kernels(objects: Sequence[Path], path: Path) -> None:
     """Write kernels for this process and later ones; RnndslError (E0503, E0504)."""
     from tvm.support import cc
 
-    library = path.with_suffix(".o")
     try:
-        executable.mod.write_to_file(str(library))
-        # What TVM tells debuggers is three quarters of the file, and names nothing of a cell.
-        cc.create_shared(str(path), [str(library)], ["-lm", "-Wl,-S"], cc=find_linker())
+        cc.create_shared(str(path), [*map(str, objects)], _LINKED, cc=find_linker())
     except (RuntimeError, OSError, ValueError) as error:
         raise _link_failed(error) from error
 

@@ -10,10 +10,9 @@ processors than threads.
 from __future__ import annotations
 
 import platform
+from functools import cache
 
-from tvm import tirx
-
-from rnndsl.backends.tvm.llvm_text import with_llvm
+from rnndsl.backends.tvm.llvm_text import call_text
 from rnndsl.backends.tvm.tir import Expr, Stmt
 from rnndsl.backends.tvm.worker import COUNTS
 
@@ -69,11 +68,11 @@ declare i32 @sched_yield()
 
 def wait_for_all(table: Expr, numbers: Expr, part: Expr, parts: Expr) -> Stmt:
     """Statement after which all parts have come here; ``numbers`` are in the table."""
-    return tirx.Evaluate(tirx.call_extern("int32", NAME, table, numbers, part, parts))
+    return call_text(NAME, _text(), table, numbers, part, parts)
 
 
-def with_waiting(body: Stmt) -> Stmt:
-    """The body of a kernel in which :func:`wait_for_all` may be used."""
+@cache
+def _text() -> str:
     pause = _PAUSES.get(platform.machine())
     text = _TEXT.format(
         name=NAME,
@@ -83,6 +82,4 @@ def with_waiting(body: Stmt) -> Stmt:
         looks=_LOOKS,
         pause=f"call void @{pause}()" if pause else "",
     )
-    if pause:
-        text += f"declare void @{pause}()\n"
-    return with_llvm(text, body)
+    return text + (f"declare void @{pause}()\n" if pause else "")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from threading import Event, current_thread, main_thread
+from threading import Barrier, Event, Thread, current_thread, main_thread
 
 import pytest
 
 from rnndsl.backends.tvm import ahead
-from rnndsl.backends.tvm.ahead import Ahead
+from rnndsl.backends.tvm.ahead import Ahead, Turns, side_by_side
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +65,39 @@ def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
     made: Ahead[int] = Ahead()
     made.begin("a", lambda: 1)
     assert made.take("a") is None
+
+
+def test_what_is_made_side_by_side_keeps_its_order() -> None:
+    together = Barrier(3)
+
+    def make(number: int) -> int:
+        together.wait(timeout=10)  # all at the same time
+        return number * number
+
+    assert side_by_side(make, [1, 2, 3]) == [1, 4, 9]
+
+
+def test_an_error_of_one_is_an_error_of_all() -> None:
+    with pytest.raises(ZeroDivisionError):
+        side_by_side(lambda number: 1 // number, [1, 2, 0])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_does_not_wait_for_the_turn_of_another() -> None:
+    turns, taken, done = Turns(), Event(), Event()
+
+    def hold() -> None:
+        with turns:
+            taken.set()
+            done.wait()
+
+    holder = Thread(target=hold)
+    holder.start()
+    taken.wait()
+    child = os.fork()
+    if not child:
+        with turns:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    holder.join()
