@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +49,18 @@ class Group(nn.Module):
     """Parameters that share a prefix; it holds them and does nothing else."""
 
 
-def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class Home:
+    """Where a parameter is found without a search: a module's own table, and the key in it.
+
+    It is no tuple, in which torch.export would look for tensors.
+    """
+
+    table: Mapping[str, Tensor | None]
+    key: str
+
+
+def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: bool) -> Home:
     """Put a parameter (a buffer, if it is frozen) below ``root``."""
     module = root
     for part in path[:-1]:
@@ -59,8 +71,9 @@ def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: b
         module = child
     if trainable:
         module.register_parameter(path[-1], nn.Parameter(value))
-    else:
-        module.register_buffer(path[-1], value)
+        return Home(module._parameters, path[-1])
+    module.register_buffer(path[-1], value)
+    return Home(module._buffers, path[-1])
 
 
 def next_seed() -> int:

@@ -141,6 +141,39 @@ def test_copies_and_pickles_compute_the_same() -> None:
     assert torch.equal(fresh(x)[0], y)
 
 
+def test_a_copy_has_parameters_of_its_own() -> None:
+    layer = rnndsl.layer("elman", 3, 4)
+    x = torch.randn(5, 2, 3)
+    before = layer(x)[0].detach().clone()
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.zero_()
+        assert not other(x)[0].any()
+        assert torch.equal(layer(x)[0], before)
+
+
+def test_parameters_may_be_replaced_and_parametrized() -> None:
+    layer, x = rnndsl.layer("elman", 3, 4), torch.randn(5, 2, 3)
+    zeros = {name: torch.zeros_like(value) for name, value in layer.state_dict().items()}
+    assert not torch.func.functional_call(layer, zeros, (x,))[0].any()
+    assert layer(x)[0].any()
+    for group in [
+        module for module in layer.modules() if dict(module.named_parameters(recurse=False))
+    ]:
+        for name, _ in list(group.named_parameters(recurse=False)):
+            nn.utils.parametrize.register_parametrization(group, name, _Zero())
+    assert not layer(x)[0].any()
+    other = rnndsl.layer("elman", 3, 4)
+    other.load_state_dict(zeros, assign=True)
+    assert not other(x)[0].any()
+
+
+class _Zero(nn.Module):
+    def forward(self, value: Tensor) -> Tensor:
+        return 0 * value
+
+
 def test_a_layer_follows_to() -> None:
     layer = rnndsl.layer("lstm", 3, 5)
     x = torch.randn(4, 2, 3)
