@@ -52,24 +52,6 @@ class Ahead(Generic[T]):
         return None if found is None else found.result()
 
 
-class Turns:
-    """What threads do one after the other: a lock that nobody holds in a forked process."""
-
-    def __init__(self) -> None:
-        self._renew()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._renew)
-
-    def _renew(self) -> None:
-        self._lock = Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire()
-
-    def __exit__(self, *raised: object) -> None:
-        self._lock.release()
-
-
 def side_by_side(make: Callable[[S], T], of: Sequence[S]) -> list[T]:
     """What ``make`` returns for each, on a thread for each where there are processors for them."""
     if len(of) < 2 or usable_processors() < 2:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from rnndsl.backends.tvm.ahead import Ahead, Turns
+from rnndsl.backends.tvm.ahead import Ahead
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.options import Options, Passed
@@ -48,7 +49,9 @@ class Choices:
 
 Made = tuple[Signature, Callable[..., Any]]
 _ahead: Ahead[Made] = Ahead()
-_lowering = Turns()
+# Nodes of a graph from which on the functions of a kernel are compiled in several modules: each
+# takes LLVM some time of its own.
+_MANY_NODES = 100
 
 
 def table_choices(packed_weights: bool) -> Choices:
@@ -79,9 +82,15 @@ def _key(plan: Plan, dtype: str, choices: Choices) -> str:
 
 
 def _found_or_made(
-    plan: Plan, dtype: str, choices: Choices, key: str, soon: Plan | None = None
+    plan: Plan,
+    dtype: str,
+    choices: Choices,
+    key: str,
+    soon: Plan | None = None,
+    lowered: Callable[[], None] | None = None,
 ) -> Made:
-    """A kernel from disk, or a new one, for this machine."""
+    """A kernel from disk, or a new one, for this machine; ``lowered`` is called when what is
+    left to do is TVM's."""
     folder = cache_folder()
     store = None if folder is None else KernelStore(folder)
     if store is not None:
@@ -92,17 +101,30 @@ def _found_or_made(
                 return signature, _loaded(entry.library, signature, choices)
             except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
                 store.drop(key, str(error))
-    require_tvm()  # loaded by one thread, and missing in one place
-    then = partial(_begin, soon, dtype, choices) if soon is not None else None
+    if soon is not None:
+        require_tvm()  # loaded by one thread, and missing in one place
+        _begin(soon, dtype, choices)
     if not has_linker() or (store is None and not choices.shared):
-        return _in_memory(plan, dtype, choices, then=then)
-    return _linked(plan, dtype, choices, store, key, then)
+        return _in_memory(plan, dtype, choices)
+    return _linked(plan, dtype, choices, store, key, lowered)
 
 
 def _begin(soon: Plan, dtype: str, choices: Choices) -> None:
-    """Begin with a plan on another thread."""
-    key = _key(soon, dtype, choices)
-    _ahead.begin(key, lambda: _found_or_made(soon, dtype, choices, key))
+    """Begin with a plan on another thread, and wait until only TVM works on it.
+
+    Python runs one thread at a time, TVM and LLVM run beside it.  Gradients take longest: they
+    go first, so that nobody waits for them in the end.
+    """
+    key, ready = _key(soon, dtype, choices), Event()
+
+    def made() -> Made:
+        try:
+            return _found_or_made(soon, dtype, choices, key, lowered=ready.set)
+        finally:
+            ready.set()
+
+    if _ahead.begin(key, made):
+        ready.wait()
 
 
 def _linked(
@@ -111,31 +133,36 @@ def _linked(
     choices: Choices,
     store: KernelStore | None,
     key: str,
-    then: Callable[[], None] | None,
+    lowered: Callable[[], None] | None,
 ) -> Made:
     """A kernel in a library, which is kept if there is a store."""
-    kernel = _lowered(plan, dtype, choices, "native", in_modules=True, then=then)
-    if choices.passing is Passed.TABLE:
-        kernel = kernel.without_entry()
-    signature = kernel.signature
-    try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            from rnndsl.backends.tvm.modules import in_modules
+    with collecting_later():
+        kernel = _lowered(plan, dtype, choices, "native", len(plan.graph.nodes) >= _MANY_NODES)
+        kernel = kernel.without_entry() if choices.passing is Passed.TABLE else kernel
+        if lowered is not None:
+            lowered()
+        signature = kernel.signature
+        try:
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                objects = _objects(kernel, Path(folder))
+                write = partial(link_kernels, objects)
+                about = {"signature": signature.to_json()}
+                kept = store.keep(key, about, write) if store is not None else None
+                if kept is not None:
+                    return signature, _loaded(kept.library, signature, choices)
+                library = Path(folder, "kernel.so")
+                write(library)
+                return signature, _loaded(library, signature, choices)
+        except (RnndslError, OSError) as error:
+            _log.warning("kernels stay in memory: %s", error)
+            return _in_memory(plan, dtype, choices)
 
-            modules = in_modules(kernel.functions, usable_processors())
-            with collecting_later():
-                objects = compile_modules(modules, Path(folder))
-            write = partial(link_kernels, objects)
-            about = {"signature": signature.to_json()}
-            kept = store.keep(key, about, write) if store is not None else None
-            if kept is not None:
-                return signature, _loaded(kept.library, signature, choices)
-            library = Path(folder, "kernel.so")
-            write(library)
-            return signature, _loaded(library, signature, choices)
-    except (RnndslError, OSError) as error:
-        _log.warning("kernels stay in memory: %s", error)
-        return _in_memory(plan, dtype, choices)
+
+def _objects(kernel: Kernel, folder: Path) -> list[Path]:
+    """The object files of a kernel, in a folder."""
+    from rnndsl.backends.tvm.modules import in_modules
+
+    return compile_modules(in_modules(kernel.functions, usable_processors()), folder)
 
 
 def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[..., Any]:
@@ -148,16 +175,10 @@ def _loaded(library: Path, signature: Signature, choices: Choices) -> Callable[.
     return found
 
 
-def _in_memory(
-    plan: Plan,
-    dtype: str,
-    choices: Choices,
-    target: str = "native",
-    then: Callable[[], None] | None = None,
-) -> Made:
+def _in_memory(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
     alone = Choices(choices.packed_weights, choices.passing)
-    kernel = _lowered(plan, dtype, alone, target, in_modules=False, then=then)
     with collecting_later():
+        kernel = _lowered(plan, dtype, alone, target)
         function = compile_kernels([kernel], target)[kernel.signature.symbol]
     if choices.passing is Passed.TABLE:
         return kernel.signature, Worker(function)
@@ -165,26 +186,12 @@ def _in_memory(
 
 
 def _lowered(
-    plan: Plan,
-    dtype: str,
-    choices: Choices,
-    target: str,
-    in_modules: bool,
-    then: Callable[[], None] | None,
+    plan: Plan, dtype: str, choices: Choices, target: str, in_modules: bool = False
 ) -> Kernel:
-    """A plan as TVM's functions; ``then`` is called when what is left to do is TVM's.
-
-    Python runs one thread at a time, TVM and LLVM run beside it: one plan is lowered after the
-    other.
-    """
+    """A plan as TVM's functions."""
     require_tvm()
     from rnndsl.backends.tvm.lower_kernel import lower
 
-    options = Options(
-        machine_of(target), choices.packed_weights, choices.passing, choices.shared, in_modules
-    )
-    with _lowering, collecting_later():
-        kernel = lower(plan, dtype, options=options)
-    if then is not None:
-        then()
-    return kernel
+    packed, passing = choices.packed_weights, choices.passing
+    options = Options(machine_of(target), packed, passing, choices.shared, in_modules)
+    return lower(plan, dtype, options=options)

@@ -19,11 +19,11 @@ _LEAST = 30
 
 
 def in_modules(functions: Functions, most: int) -> list[Functions]:
-    """The functions of a kernel (see :class:`Outline`) in modules, at least two and at most
-    ``most`` beside the first.
+    """The functions of a kernel (see :class:`Outline`) in modules, at most ``most`` beside the
+    first.
 
-    The first has the kernel itself and what LLVM leaves alone wherever it is.  Calls from one
-    module to another stay calls.
+    The first has the kernel itself and what LLVM leaves alone wherever it is: everything, if the
+    kernel was made for one module.  Calls from one module to another stay calls.
     """
     parts = [name for name, f in functions.items() if _attr(f, ALONE) is False]
     first = [name for name in functions if name not in set(parts)]

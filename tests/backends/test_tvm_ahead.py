@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from threading import Barrier, Event, Thread, current_thread, main_thread
+from threading import Barrier, Event, current_thread, main_thread
 
 import pytest
 
 from rnndsl.backends.tvm import ahead
-from rnndsl.backends.tvm.ahead import Ahead, Turns, side_by_side
+from rnndsl.backends.tvm.ahead import Ahead, side_by_side
 
 
 @pytest.fixture(autouse=True)
@@ -80,24 +80,3 @@ def test_what_is_made_side_by_side_keeps_its_order() -> None:
 def test_an_error_of_one_is_an_error_of_all() -> None:
     with pytest.raises(ZeroDivisionError):
         side_by_side(lambda number: 1 // number, [1, 2, 0])
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
-def test_a_forked_process_does_not_wait_for_the_turn_of_another() -> None:
-    turns, taken, done = Turns(), Event(), Event()
-
-    def hold() -> None:
-        with turns:
-            taken.set()
-            done.wait()
-
-    holder = Thread(target=hold)
-    holder.start()
-    taken.wait()
-    child = os.fork()
-    if not child:
-        with turns:
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
-    done.set()
-    holder.join()
