@@ -17,7 +17,7 @@ from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.outline import Outline
 from rnndsl.backends.tvm.passing import Passing, plain
 from rnndsl.backends.tvm.schedule import Schedule, Storage
-from rnndsl.backends.tvm.sharing import Sharing
+from rnndsl.backends.tvm.sharing import Sharing, prepares
 from rnndsl.backends.tvm.signature import (
     Shape,
     Signature,
@@ -72,15 +72,7 @@ class Values:
             graph, joined, self._passing, self.dtype, options.packed_weights, self._room
         )
         self._layout, self._sharings = layout, sharings
-        rows = options.machine.rows
-        self.columns = dict.fromkeys(StageKind, Columns())
-        if options.shared:
-            self.columns = {
-                StageKind.SCAN: self.team.for_few(self.batch, rows),
-                StageKind.PARALLEL: self.team.for_few(self.rows, rows),
-            }
-        for each in self.columns.values():  # the rows of a block of time are known in it only
-            self.declarations_of_block += each.team.declarations
+        self._columns = [self._columns_of(k) for k in range(len(schedule.stages))]
         # Streams follow the memory of fixed size, which is known last.
         self._fixed = tir.length("fixed")
         self._fixed_size = layout.workspace.fixed
@@ -220,14 +212,27 @@ class Values:
 
     def columns_of(self, position: int) -> Columns | None:
         """Who shares what a stage does for each row where rows are few, if anybody does."""
+        return self._columns[position]
+
+    def _columns_of(self, position: int) -> Columns | None:
         stage, found = self.schedule.stages[position], self._sharings[position]
-        columns = self.columns[stage.kind]
-        if is_in_pieces(self.graph, self.schedule, stage):
-            columns = self.columns[StageKind.SCAN]
-            return replace(columns, team=replace(columns.team, apart=True, unit=PIECE))
-        if found is None:
+        apart = self.options.shared and is_in_pieces(self.graph, self.schedule, stage)
+        if found is None and not apart:
             return None
-        return replace(columns, team=replace(columns.team, unit=found.unit))
+        least = self.options.machine.rows
+        few_rows = self.team.has_few(self.rows, least)
+        few_examples = self.team.has_few(self.batch, least)
+        if apart or stage.kind is StageKind.SCAN:
+            few = few_examples
+        elif found is not None and prepares(self.schedule.stages, self._sharings, position):
+            few = tirx.Or(few_rows, tirx.And(few_examples, self.team.divides(found.units)))
+        else:
+            few = few_rows
+        columns = self.team.columns_if(few)
+        # The rows of a block of time are known in it only.
+        self.declarations_of_block += columns.team.declarations
+        unit = found.unit if found is not None and not apart else PIECE
+        return replace(columns, team=replace(columns.team, apart=apart, unit=unit))
 
     def _make_memory(self) -> None:
         self._memory: dict[Key, Memory] = {}

@@ -47,6 +47,7 @@ class Sharing:
     ``end`` is what is copied after all steps: outputs, and next values to their states.  Of a
     product in ``vectors``, that many vectors are shared alike.  ``turned`` are states with two
     places, of which a step reads one and writes the other: nobody waits until all have read.
+    ``units`` are those of each vector, if all have as many and nothing is left beside them; else 0.
     """
 
     runs: tuple[Run, ...]
@@ -54,6 +55,7 @@ class Sharing:
     unit: int
     vectors: Mapping[int, int]
     turned: tuple[str, ...]
+    units: int
 
     @property
     def waits(self) -> int:
@@ -71,6 +73,21 @@ def sharing(graph: Graph, schedule: Schedule, stage: StageSteps) -> Sharing | No
     # What is not in a loop over time waits once more, in the end.
     waits = found.waits if stage.kind is StageKind.SCAN else 2 * len(weights)
     return found if sum(weights) > _LEAST_WEIGHT * waits else None
+
+
+def prepares(
+    stages: Sequence[StageSteps], sharings: Sequence[Sharing | None], position: int
+) -> bool:
+    """Whether threads that share the steps of a later scan had better share a stage before it
+    likewise, however many rows it has: each then finds in its caches what it reads in the scan, and
+    needs of the weights only what its units are made of."""
+    stage, shares = stages[position], sharings[position]
+    later = zip(stages[position + 1 :], sharings[position + 1 :], strict=True)
+    if not any(after and scan.kind is StageKind.SCAN for scan, after in later):
+        return False
+    if stage.kind is StageKind.SCAN or stage.sums or shares is None:
+        return False
+    return shares.units > 0 and not shares.waits and all(run.is_shared for run in shares.runs)
 
 
 class _Who(Enum):
@@ -132,6 +149,7 @@ class _Sharer:
             self.unit,
             self.vectors,
             tuple(self.states[leaf] for leaf in turned),
+            self._common_units(),
         )
 
     # ------------------------------------------------------------------ shares
@@ -185,6 +203,11 @@ class _Sharer:
         """Of how many equal pieces the loop over elements of a value consists for threads."""
         sizes = self.graph.type_of(value).sizes
         return sizes[0] if len(sizes) > 1 else sizes[0] // self.unit if sizes else 0
+
+    def _common_units(self) -> int:
+        lengths = {self._length(v) // count for v, count in self.vectors.items()}
+        length = lengths.pop() if len(lengths) == 1 else 0
+        return 0 if length % self.unit else length // self.unit
 
     # ------------------------------------------------------------------ runs
 

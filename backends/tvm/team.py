@@ -47,10 +47,17 @@ class Team:
         part, numbered = _asked("part", wanted > 1, _NUMBER, 0)
         return cls(True, part, parts, table, numbers, (wanted,), (counted, numbered))
 
-    def for_few(self, rows: Expr, multiple: int) -> Columns:
-        """The team that shares loops of a stage with too few rows to share these: each part is
+    def has_few(self, rows: Expr, multiple: int) -> Expr:
+        """Whether rows are too few to be shared."""
+        return tirx.truncdiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
+
+    def divides(self, units: int) -> Expr:
+        """Whether all parts have as many units."""
+        return tirx.EQ(tirx.truncmod(tir.index(units), self.parts), tir.index(0))
+
+    def columns_if(self, few: Expr) -> Columns:
+        """The team that shares loops of a stage with too ``few`` rows to share these: each part is
         alone in it where there are enough."""
-        few = tirx.truncdiv(rows + (multiple - 1), tir.index(multiple)) < self.parts
         zero, one = tir.index(0), tir.index(1)
         flag, flagged = tir.bind("few", tirx.Cast(tir.INDEX, few), tir.INDEX)
         part, numbered = tir.bind("column", tirx.Select(flag > 0, self.part, zero), tir.INDEX)

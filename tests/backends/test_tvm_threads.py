@@ -83,7 +83,7 @@ def test_the_number_of_threads_changes_rounding_at_most(
     ("cell", "hidden"),
     [
         *itertools.product(["lstm", "gru", "s4d", "aft", "sru"], [203]),
-        *itertools.product(["lstm", "gru", "elman", "rhn"], [160]),
+        *itertools.product(["lstm", "gru", "elman", "rhn"], [192]),
     ],
 )
 def test_threads_share_what_a_step_does_where_examples_are_few(
