@@ -40,9 +40,10 @@ Tensors = Sequence[Tensor]
 
 def plain(like: Tensor) -> AbstractContextManager[None]:
     """Torch operations as they are: they record no gradient, and autocast leaves them alone."""
+    if not (torch.is_grad_enabled() or torch._C._is_any_autocast_enabled()):
+        return _AS_IT_IS
     device = like.device.type
-    casts = torch.is_autocast_enabled(device)
-    return _plain(device, casts) if casts or torch.is_grad_enabled() else _AS_IT_IS
+    return _plain(device, torch.is_autocast_enabled(device))
 
 
 _AS_IT_IS = nullcontext()
