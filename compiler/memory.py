@@ -39,15 +39,21 @@ class Costs(NamedTuple):
     """What a program keeps, in bytes, for one batch.
 
     ``step`` counts the saved values of one time step; ``state`` the states between two steps,
-    without those that an input or an output of the program holds anyway.
+    without those that an input or an output of the program holds anyway; ``first`` the states
+    before the first step that lie beside saved ones.
     """
 
     step: int
     state: int
+    first: int = 0
+
+    def saved(self, steps: int) -> int:
+        """What one run of so many steps saves."""
+        return steps * self.step + self.first
 
     def block(self, steps: int) -> int:
         """What one run of a block makes: its saved values and its last states."""
-        return steps * self.step + self.state
+        return self.saved(steps) + self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +128,7 @@ def plan_memory(
     """
     block = block or block_steps(steps, costs.step)
     count = -(-steps // block)
-    whole = steps * costs.step
+    whole = costs.saved(steps)
     if budget is None or whole <= budget:
         return MemoryPlan(steps, block, (), count, (), whole)
     run = costs.block(block)
@@ -177,7 +183,7 @@ def predicted_peak(plan: MemoryPlan, costs: Costs) -> int:
     def length(block: int) -> int:
         return min(plan.block, plan.steps - block * plan.block)
 
-    saved = sum(length(k) for k in range(plan.blocks - plan.held, plan.blocks)) * costs.step
+    saved = sum(costs.saved(length(k)) for k in range(plan.blocks - plan.held, plan.blocks))
     kept = saved + len(plan.boundaries) * costs.state
     extra: set[int] = set()  # boundaries whose states the backward pass made
     peak = kept

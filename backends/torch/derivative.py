@@ -38,7 +38,8 @@ class ProgramDerivative:
     steps (``prev.<state>``), or after them where that stream is there anyway (``next.<state>``);
     ``state_places`` which output or input holds each state after every step, if one does.
     One step of one example saves ``step_elements`` numbers; ``state_elements`` are those of
-    the states that no stream holds.  ``formed`` says that PyTorch runs a recurrence of the
+    the states that no stream holds, ``first_elements`` those of the states whose saved streams
+    begin a step early (delayed.py).  ``formed`` says that PyTorch runs a recurrence of the
     plans in another form than steps.
     """
 
@@ -52,6 +53,7 @@ class ProgramDerivative:
     state_places: tuple[Place | None, ...]
     step_elements: int
     state_elements: int
+    first_elements: int
 
     @property
     def forward(self) -> Graph:
@@ -117,11 +119,17 @@ def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> Program
     sizes = [prod(kind.sizes) for kind in program.states.values()]
     unheld = sum(size for size, place in zip(sizes, held, strict=True) if place is None)
     saved = sum(prod(kind.sizes) for kind in types)
+    late = {
+        place.index
+        for name, place in places.items()
+        if name.startswith("next.") and place.group == "saved"
+    }
+    first = sum(prod(types[index].sizes) for index in late)
     plans = program.plan(forward), program.plan(backward, back=True)
     stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
     formed = any(stage.form != STEPS for stage in stages)
     return ProgramDerivative(
-        *plans, formed, shared, types, tuple(kept), places, held, saved, unheld
+        *plans, formed, shared, types, tuple(kept), places, held, saved, unheld, first
     )
 
 

@@ -18,7 +18,7 @@ from rnndsl.compiler.memory import (
     plan_memory,
 )
 
-COSTS = st.builds(Costs, step=st.integers(1, 9), state=st.integers(0, 30))
+COSTS = st.builds(Costs, step=st.integers(1, 9), state=st.integers(0, 30), first=st.integers(0, 5))
 NEVER = 10**9
 
 
@@ -48,7 +48,8 @@ def held_at_most(plan: MemoryPlan, costs: Costs) -> int:
     """The peak of a plan, counted object by object."""
     made, done = set(plan.boundaries), plan.blocks
     length = [min(plan.block, plan.steps - k * plan.block) for k in range(plan.blocks)]
-    held = sum(length[plan.blocks - plan.held :]) * costs.step
+    runs = plan.held if plan.moves else 1  # where all is held, it is saved by one
+    held = sum(length[plan.blocks - plan.held :]) * costs.step + runs * costs.first
     total = held + len(made) * costs.state
     done -= plan.held
     for move in plan.moves:
@@ -58,10 +59,10 @@ def held_at_most(plan: MemoryPlan, costs: Costs) -> int:
             assert move.stop == done, "it goes back without a gap"
             done = move.first
             now += sum(length[move.first : move.stop]) * costs.step
-            now += (move.stop - move.first) * costs.state
+            now += (move.stop - move.first) * (costs.state + costs.first)
             made -= {move.first} - set(plan.boundaries)
         else:
-            now += costs.step * length[move.first]
+            now += costs.step * length[move.first] + costs.first
             now += costs.state * min(move.stop - move.first, 2)
             made.add(move.stop)
         total = max(total, now)
@@ -95,7 +96,7 @@ def test_no_plan_runs_fewer_blocks_again(
     costs: Costs, count: int, block: int, share: float
 ) -> None:
     steps = count * block
-    whole = steps * costs.step  # streams, which hold the states
+    whole = steps * costs.step + costs.first  # streams, which hold the states
     budget = int(share * (whole + (count - 1) * costs.state))
     expected = fewest_reruns(count, costs.block(block), costs.state, budget)
     try:
