@@ -15,7 +15,7 @@ from rnndsl.compiler.autodiff import prune
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.ir import Graph, Node
 from rnndsl.compiler.lanes import lane_of
-from rnndsl.compiler.view import recurrence_of
+from rnndsl.compiler.recurrence import recurrence_of
 from rnndsl.source import Span
 
 

@@ -264,13 +264,18 @@ def _with_saved_results(step: Graph, names: dict[int, str], backward: Graph) -> 
 
 def prune(graph: Graph) -> Graph:
     """Without the nodes that no result needs; leaves stay."""
-    needed = set(needed_values(graph, [r.value for r in graph.results]))
-    builder, handles = Builder(), dict[int, int]()
-    for value, leaf in enumerate(graph.leaves):
-        handles[value] = builder.leaf(leaf.name, leaf.role, leaf.type, leaf.span)
-    for value, node in graph.node_values():
-        if value in needed:
-            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
-    for result in graph.results:
-        builder.result(result.name, result.role, handles[result.value])
-    return builder.finish(graph.name)
+    needed = needed_values(graph, [r.value for r in graph.results])
+    count = len(graph.leaves)
+    kept = [value for value in needed if value >= count]
+    if len(kept) == len(graph.nodes):
+        return graph
+    # Equations stay as they are, so their types need not be found again.
+    handles = {value: value for value in range(count)}
+    handles |= {value: count + place for place, value in enumerate(kept)}
+    nodes = []
+    for value in kept:
+        n = graph.nodes[value - count]
+        operands = tuple([handles[v] for v in n.operands])
+        nodes.append(Node(n.op, operands, n.attrs, n.type, n.name, n.span))
+    results = tuple([Result(r.name, r.role, handles[r.value]) for r in graph.results])
+    return Graph(graph.name, graph.leaves, tuple(nodes), results)

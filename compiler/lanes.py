@@ -63,7 +63,8 @@ def in_order_of_use(graph: Graph, values: Sequence[int]) -> list[int]:
     readers: list[list[tuple[str, int, int]]] = [[] for _ in (*graph.leaves, *graph.nodes)]
     for value, node in graph.node_values():
         for place, operand in enumerate(node.operands):
-            readers[operand].append((node.op, place, value))
+            seen_as = 0 if OPS[node.op].commutative else place
+            readers[operand].append((node.op, seen_as, value))
     kinds = Counter(result.value for result in graph.results)
     classes = [0] * len(readers)
     keys: dict[int, list[int]] = {value: [] for value in values}
@@ -87,6 +88,5 @@ def _seen(
     classes: list[int], readers: list[tuple[str, int, int]]
 ) -> tuple[tuple[str, int, int], ...]:
     """What a value's readers look like: their ops, the operand it is, their classes."""
-    return tuple(
-        sorted((op, 0 if OPS[op].commutative else place, classes[v]) for op, place, v in readers)
-    )
+    found = [(op, place, classes[v]) for op, place, v in readers]
+    return tuple(sorted(found) if len(found) > 1 else found)

@@ -40,8 +40,3 @@ def cyclic_components(graph: Graph) -> list[frozenset[int]]:
         if len(members) > 1 or any(closed.has_edge(v, v) for v in members):
             found.append(members)
     return found
-
-
-def recurrence_of(graph: Graph) -> dict[int, int]:
-    """The values that recur, each with the number of its recurrence (in topological order)."""
-    return {v: k for k, members in enumerate(cyclic_components(graph)) for v in members}

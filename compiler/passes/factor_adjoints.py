@@ -17,7 +17,7 @@ from rnndsl.compiler.autodiff import prune
 from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.ir import Graph, Node
 from rnndsl.compiler.passes.cse import cse
-from rnndsl.compiler.view import recurrence_of
+from rnndsl.compiler.recurrence import recurrence_of
 
 # Ops that multiply a recurring operand by something: its factor takes that in.
 _SCALING = frozenset({"mul", "div", "neg"})

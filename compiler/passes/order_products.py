@@ -27,7 +27,7 @@ from rnndsl.compiler.product_order import (
     best_order,
     cost_of,
 )
-from rnndsl.compiler.view import recurrence_of
+from rnndsl.compiler.recurrence import recurrence_of
 from rnndsl.dims import DimError
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"

@@ -15,7 +15,7 @@ from rnndsl.compiler.lane_joining import REDUCTIONS, Key, Member, Run, join
 from rnndsl.compiler.lanes import Lane, lane_of
 from rnndsl.compiler.op_types import int_attr
 from rnndsl.compiler.ops import OPS
-from rnndsl.compiler.view import recurrence_of
+from rnndsl.compiler.recurrence import recurrence_of
 from rnndsl.dims import Dim
 
 

@@ -14,8 +14,8 @@ from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.ir import Graph, Node
 from rnndsl.compiler.lanes import in_order_of_use
 from rnndsl.compiler.op_types import parse_spec
+from rnndsl.compiler.recurrence import recurrence_of
 from rnndsl.compiler.separate import needed_values
-from rnndsl.compiler.view import recurrence_of
 from rnndsl.dims import Dim, dim
 
 
