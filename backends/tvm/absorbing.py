@@ -9,6 +9,7 @@ time gather in the scan what would be a stream for them alone.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from math import prod
 
 from rnndsl.backends.tvm.lower_names import VIEW_OPS
@@ -76,27 +77,42 @@ class _Absorber:
         return self.stage_of.get(source, self.state_stage.get(source, -1))
 
     def sink(self) -> None:
-        """Into the scan that alone reads a value."""
-        for value, node in reversed(list(self.graph.node_values())):
-            if value not in self.movable or self._is_delayed(value):
+        """Into the scan that alone reads a value, with others that read parts of the same."""
+        for value, _ in reversed(list(self.graph.node_values())):
+            stage = self._sinks_to(value)
+            if stage is None:
                 continue
-            stages = {self.stage_of[reader] for reader in self.readers[value]}
-            if len(stages) != 1:
-                continue
-            (stage,) = stages
-            if not self._is_scan(stage) or stage <= self.stage_of[value]:
-                continue
-            added = sum(
-                self._size(source)
-                for source in self._sources(node)
-                if not any(
-                    self.stage_of[reader] == stage
-                    for reader in self.readers[source]
-                    if reader != value
-                )
-            )
-            if added <= self._size(value):
-                self.stage_of[value] = stage
+            added = self._added(value, stage)
+            beside = {
+                other
+                for source in added
+                for other in self.readers[source]
+                if self._sinks_to(other) == stage and self._added(other, stage) <= added
+            }
+            together = {value} if self._sum(added) <= self._size(value) else {value, *beside}
+            if self._sum(added) <= self._sum(together):
+                self.stage_of |= dict.fromkeys(together, stage)
+
+    def _sinks_to(self, value: int) -> int | None:
+        """The later scan in which all readers of a value are, if it may move there."""
+        if value not in self.movable or self._is_delayed(value):
+            return None
+        stages = {self.stage_of[reader] for reader in self.readers[value]}
+        stage = stages.pop() if len(stages) == 1 else -1
+        return stage if self._is_scan(stage) and stage > self.stage_of[value] else None
+
+    def _added(self, value: int, stage: int) -> set[int]:
+        """What a stage would read for a value alone."""
+        node = self.graph.definition(value)
+        assert isinstance(node, Node)
+        return {
+            source
+            for source in self._sources(node)
+            if not any(self.stage_of[r] == stage for r in self.readers[source] if r != value)
+        }
+
+    def _sum(self, values: Iterable[int]) -> int:
+        return sum(map(self._size, values))
 
     def gather(self) -> None:
         """Sums over batch and time into the scan that makes what they alone need as a stream."""

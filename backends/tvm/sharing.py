@@ -161,24 +161,34 @@ class _Sharer:
             if not is_split(self.graph, step) or len(self.graph.type_of(product).sizes) != 1:
                 continue
             length = self._length(product)
-            sizes = {found for reader in self._readers(product) for found in reader}
-            size = sizes.pop() if len(sizes) == 1 else length if not sizes else 0
+            copied = [c.value for c in self.stage.copies] + list(self.next.values())
+            sizes = set(self._read_by(self.stage.steps, product))
+            sizes |= {length if v == product else 0 for v in copied if self._is_of(v, product)}
+            if not sizes:  # Later stages find what they read where it was computed, or wait for it.
+                later = (step for stage in self.schedule.stages for step in stage.steps)
+                sizes = set(self._read_by(later, product))
+                sizes = sizes if len(sizes) == 1 and self._is_whole(*sizes) else {length}
+            size = sizes.pop() if len(sizes) == 1 else 0
             if size == length:
                 yield product, 1
-            elif size and size % self.unit == 0 and size >= _LEAST_UNITS * self.unit:
+            elif self._is_whole(size):
                 yield product, length // size
 
-    def _readers(self, product: int) -> Iterator[Iterator[int]]:
-        """What the stage reads of a product: the length of a vector in it, or 0 for others."""
-        for step in self.stage.steps:
-            yield (self._vector_read(step, v, product) for v in self._operands(step, product))
-        copied = [c.value for c in self.stage.copies] + list(self.next.values())
-        whole = self._length(product)
-        yield (whole if v == product else 0 for v in copied if root(self.graph, v) == product)
+    def _is_whole(self, size: int) -> bool:
+        """Whether a vector is made of units, enough of them to be shared."""
+        return size % self.unit == 0 and size >= _LEAST_UNITS * self.unit
+
+    def _read_by(self, steps: Iterable[Step], product: int) -> Iterator[int]:
+        """What steps read of a product: the length of a vector in it, or 0 for others."""
+        for step in steps:
+            yield from (self._vector_read(step, v, product) for v in self._operands(step, product))
+
+    def _is_of(self, value: int, product: int) -> bool:
+        return root(self.graph, value) == product
 
     def _operands(self, step: Step, product: int) -> Iterator[int]:
         for node in self._nodes(step):
-            yield from (v for v in node.operands if root(self.graph, v) == product)
+            yield from (v for v in node.operands if self._is_of(v, product))
 
     def _vector_read(self, step: Step, operand: int, product: int) -> int:
         size = self._length(operand)
