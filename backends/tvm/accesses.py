@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rnndsl.backends.tvm.tir_types import Buffer, Expr
 
@@ -18,22 +18,46 @@ class Access:
     indices: tuple[Expr, ...]
 
 
-_accesses: ContextVar[list[Access] | None] = ContextVar("accesses", default=None)
+@dataclass(slots=True)
+class Watched:
+    """What is accessed, whether an index is also a number that is computed with, and whether one
+    is taken apart."""
+
+    accesses: list[Access] = field(default_factory=list)
+    counts: bool = False
+    divides: bool = False
+
+
+_watched: ContextVar[Watched | None] = ContextVar("watched", default=None)
 
 
 @contextmanager
-def watched() -> Iterator[list[Access]]:
+def watched() -> Iterator[Watched]:
     """The accesses to memory that are built while this lasts."""
-    found = list[Access]()
-    token = _accesses.set(found)
+    found = Watched()
+    token = _watched.set(found)
     try:
         yield found
     finally:
-        _accesses.reset(token)
+        _watched.reset(token)
 
 
 def accessed(buffer: Buffer, indices: Sequence[Expr]) -> None:
     """Note an access, if somebody watches."""
-    found = _accesses.get()
+    found = _watched.get()
     if found is not None:
-        found.append(Access(buffer, tuple(indices)))
+        found.accesses.append(Access(buffer, tuple(indices)))
+
+
+def counted() -> None:
+    """Note that an index is computed with, if somebody watches."""
+    found = _watched.get()
+    if found is not None:
+        found.counts = True
+
+
+def taken_apart() -> None:
+    """Note that an index is divided, if somebody watches."""
+    found = _watched.get()
+    if found is not None:
+        found.divides = True

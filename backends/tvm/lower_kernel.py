@@ -15,11 +15,11 @@ from rnndsl.backends.tvm.entry import table_entry
 from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.layout import layout
 from rnndsl.backends.tvm.llvm_text import called_functions, with_called
-from rnndsl.backends.tvm.lower_loops import each_element
 from rnndsl.backends.tvm.lower_memory import Block
 from rnndsl.backends.tvm.lower_states import advanced, copied, given_back, last_delayed, taken
 from rnndsl.backends.tvm.lower_steps import Held, lower_step
 from rnndsl.backends.tvm.lower_values import Values
+from rnndsl.backends.tvm.lower_vectors import each_element
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.options import Options, Passed
 from rnndsl.backends.tvm.packing import Piece, pack

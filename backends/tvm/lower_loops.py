@@ -11,16 +11,14 @@ from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_fold import Fold, by_output, by_short, by_term, is_short
 from rnndsl.backends.tvm.lower_product import add
 from rnndsl.backends.tvm.lower_scalar import larger
+from rnndsl.backends.tvm.lower_vectors import each_element
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.machine import Machine
-from rnndsl.backends.tvm.neighbours import side_by_side, vector_axis
 from rnndsl.backends.tvm.team import Team
-from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Scope, Stmt
+from rnndsl.backends.tvm.tir import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.work import PIECE
 from rnndsl.compiler.ir import AttrValue, Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
-
-_ALONE = Team()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,81 +55,6 @@ class Site:
 
     def zero(self) -> Expr:
         return tir.number(0, self.dtype)
-
-
-def each_vector(
-    rows: Extent,
-    sizes: Sizes,
-    width: int,
-    body: Callable[[Expr, Indices, Scope], Stmt | None],
-    team: Team = _ALONE,
-) -> Stmt | None:
-    """``body`` for every row and element, the last axis in vectors, with their registers.
-
-    The parts of ``team`` share the first axis, in units if it is the only one, or in the pieces
-    of parts that are apart.  Where the last axis has but one element, vectors run along the one
-    before it, if its elements lie side by side; what parts share is cut as if they did not.
-    """
-    axis = len(sizes) - 1 if team.is_shared else vector_axis(sizes)
-    outer, last = (sizes[:axis], sizes[axis]) if sizes else ((), 1)
-    ones = tuple(tir.index(0) for _ in sizes[axis + 1 :])
-
-    def line(row: Expr, at: Indices) -> Stmt | None:
-        def vector(i: Expr, scope: Scope) -> Stmt | None:
-            return body(row, (*at, i, *ones) if sizes else (), scope)
-
-        if ones and not side_by_side(lambda i: vector(i, Scope(1)), last):
-            return tir.lanes(last, 1, vector)
-        if team.is_shared and len(sizes) == 1:
-            return _shared_lanes(last, width, vector, team)
-        return tir.lanes(last, width, vector)
-
-    def lines(row: Expr) -> Stmt | None:
-        if not team.is_shared or not outer:
-            return tir.nest(outer, lambda at: line(row, at), "abcdef")
-        unit = PIECE if team.apart else 1
-        count = outer[0] // unit
-        start, stop, shared = team.share(tir.index(count), 1)
-
-        def one(number: Expr) -> Stmt | None:
-            first, named = tir.within("first", start * unit + number, outer[0])
-            inner = tir.nest(outer[1:], lambda at: line(row, (first, *at)), "bcdef")
-            return None if inner is None else tir.sequence([named, inner])
-
-        rest = tir.nest(
-            (outer[0] % unit, *outer[1:]),
-            lambda at: line(row, (at[0] + count * unit, *at[1:])),
-            "abcdef",
-        )
-        shares = tir.loop((stop - start) * unit, one, "a")
-        return tir.sequence([*shared, shares, team.last_alone(rest)])
-
-    return tir.loop(rows, lines, "row")
-
-
-def _shared_lanes(
-    extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None], team: Team
-) -> Stmt | None:
-    """As :func:`tir.lanes`, for the share of a part in units; the last one also takes what is
-    left."""
-    size = team.unit
-    count = extent // size
-    start, stop, shared = team.share(tir.index(count), 1)
-
-    def unit(number: Expr) -> Stmt | None:
-        return tir.lanes(size, width, lambda i, scope: body((start + number) * size + i, scope))
-
-    rest = tir.lanes(extent % size, width, lambda i, scope: body(i + count * size, scope))
-    return tir.sequence(
-        [*shared, tir.loop(stop - start, unit, "unit"), team.last_alone(rest) if rest else None]
-    )
-
-
-def each_element(
-    rows: Extent, sizes: Sizes, width: int, body: Callable[[Expr, Indices], Stmt | None]
-) -> Stmt | None:
-    """``body`` for every row and element, the last axis in vectors."""
-    return each_vector(rows, sizes, width, lambda row, at, scope: body(row, at))
 
 
 def _put(place: Indices, axis: int, value: Expr) -> Indices:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from rnndsl.backends.tvm import tir
-from rnndsl.backends.tvm.lower_loops import each_vector
 from rnndsl.backends.tvm.lower_memory import Block
 from rnndsl.backends.tvm.lower_steps import Held, next_value
 from rnndsl.backends.tvm.lower_values import Values
+from rnndsl.backends.tvm.lower_vectors import each_vector
 from rnndsl.backends.tvm.lower_views import Indices, Read, Sizes
 from rnndsl.backends.tvm.schedule import StageSteps
 from rnndsl.backends.tvm.team import Team

@@ -7,11 +7,12 @@ from tvm import tirx
 from rnndsl.backends.errors_tvm import unsupported_op
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.lower_contract import Pack, contract
-from rnndsl.backends.tvm.lower_loops import LOOPS, Site, concat, each_element, each_vector
+from rnndsl.backends.tvm.lower_loops import LOOPS, Site, concat
 from rnndsl.backends.tvm.lower_memory import Block
 from rnndsl.backends.tvm.lower_scalar import ELEMENTWISE
 from rnndsl.backends.tvm.lower_sums import summed
 from rnndsl.backends.tvm.lower_values import Values
+from rnndsl.backends.tvm.lower_vectors import each_element, each_vector
 from rnndsl.backends.tvm.lower_views import Indices, Read
 from rnndsl.backends.tvm.schedule import Part, Step, StepKind, is_total
 from rnndsl.backends.tvm.team import Team

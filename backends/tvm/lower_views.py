@@ -7,6 +7,7 @@ from math import prod
 
 from tvm import tirx
 
+from rnndsl.backends.tvm.accesses import counted
 from rnndsl.backends.tvm.tir import Expr, divided, index, number
 from rnndsl.compiler.ir import Node
 from rnndsl.compiler.op_types import dims_attr, int_attr, ints_attr
@@ -90,7 +91,12 @@ def _full(node: Node, dtype: str) -> Read:
 
 def _iota(node: Node, dtype: str) -> Read:
     axis = int_attr(dict(node.attrs), "axis")
-    return lambda row, place: tirx.Cast(dtype, place[axis])
+
+    def read(row: Expr, place: Indices) -> Expr:
+        counted()
+        return tirx.Cast(dtype, place[axis])
+
+    return read
 
 
 VIEWS: Mapping[str, Callable[[Node, Sizes, Read, str], Read]] = {

@@ -17,7 +17,7 @@ import tvm
 from tvm import ir, tirx
 from tvm.sym import Analyzer
 
-from rnndsl.backends.tvm.accesses import accessed
+from rnndsl.backends.tvm.accesses import accessed, taken_apart
 from rnndsl.backends.tvm.half_floats import MEMORY, narrowed, widened
 from rnndsl.backends.tvm.tir_types import Buffer, Expr, Extent, Stmt
 from rnndsl.backends.tvm.written_once import written_once
@@ -72,6 +72,7 @@ def analysis() -> Iterator[None]:
 
 def divided(value: Expr, by: int) -> tuple[Expr, Expr]:
     """Quotient and remainder of an index, without a division where the ranges allow it."""
+    taken_apart()
     found = _loops.get()
     parts = tirx.floordiv(value, index(by)), tirx.floormod(value, index(by))
     if found is None:
