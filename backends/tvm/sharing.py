@@ -9,6 +9,7 @@ have computed: a product all of a state, say.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,7 +17,7 @@ from functools import cached_property
 
 from rnndsl.backends.tvm.schedule import Schedule, StageSteps, Step, StepKind, Storage
 from rnndsl.backends.tvm.views import root
-from rnndsl.backends.tvm.work import is_joined_in_place, is_split, weight_of
+from rnndsl.backends.tvm.work import is_joined_in_place, weight_of
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
 from rnndsl.compiler.op_types import dims_attr, int_attr
 from rnndsl.compiler.plan import StageKind
@@ -66,13 +67,14 @@ class Sharing:
 def sharing(graph: Graph, schedule: Schedule, stage: StageSteps) -> Sharing | None:
     """How threads that have too few rows share what a stage does; None where it has no products
     that are worth it."""
-    weights = [weight_of(graph, step) for step in stage.steps if is_split(graph, step)]
-    if not weights:
+    weights = {step.values[0]: weight_of(graph, step) for step in stage.steps}
+    products = {value: weight for value, weight in weights.items() if weight}
+    if not products:
         return None
-    found = _Sharer(graph, schedule, stage).run()
+    found = _Sharer(graph, schedule, stage, frozenset(products)).run()
     # What is not in a loop over time waits once more, in the end.
-    waits = found.waits if stage.kind is StageKind.SCAN else 2 * len(weights)
-    return found if sum(weights) > _LEAST_WEIGHT * waits else None
+    waits = found.waits if stage.kind is StageKind.SCAN else 2 * len(products)
+    return found if sum(products.values()) > _LEAST_WEIGHT * waits else None
 
 
 def prepares(
@@ -106,10 +108,13 @@ class _Access:
 
 
 class _Sharer:
-    """What is known of one stage."""
+    """What is known of one stage, and of its ``products`` with weights."""
 
-    def __init__(self, graph: Graph, schedule: Schedule, stage: StageSteps) -> None:
+    def __init__(
+        self, graph: Graph, schedule: Schedule, stage: StageSteps, products: frozenset[int]
+    ) -> None:
         self.graph, self.schedule, self.stage = graph, schedule, stage
+        self.products = products
         self.states = {graph.leaf_index(name, LeafRole.STATE): name for name in stage.states}
         self.next = {
             graph.leaf_index(r.name, LeafRole.STATE): r.value
@@ -129,9 +134,9 @@ class _Sharer:
     def run(self) -> Sharing:
         groups = list(self._groups())
         end_is_shared = bool(groups) and groups[-1][1] and self._may_share_end()
-        pieces = [frozenset(self._accesses(*group)) for group in groups]
-        pieces.append(frozenset(self._end_accesses(end_is_shared)))
-        every = {access for piece in pieces for access in piece}
+        pieces = [list(self._accesses(*group)) for group in groups]
+        pieces.append(list(self._end_accesses(end_is_shared)))
+        every = [access for piece in pieces for access in piece]
         written = {a.place for a in every if a.writes} - {
             a.place for a in every if a.writes and a.who is not _Who.OWN
         }
@@ -156,17 +161,16 @@ class _Sharer:
 
     def _vectors(self) -> Iterator[tuple[int, int]]:
         """The products of which only whole vectors are read, in loops over elements of these."""
-        for step in self.stage.steps:
-            product = step.values[0]
-            if not is_split(self.graph, step) or len(self.graph.type_of(product).sizes) != 1:
+        for product in sorted(self.products):
+            if len(self.graph.type_of(product).sizes) != 1:
                 continue
             length = self._length(product)
             copied = [c.value for c in self.stage.copies] + list(self.next.values())
-            sizes = set(self._read_by(self.stage.steps, product))
-            sizes |= {length if v == product else 0 for v in copied if self._is_of(v, product)}
+            sizes = {self._vector_read(s, v, product) for s, v in self._reads[product]}
+            copies = (v for v in copied if root(self.graph, v) == product)
+            sizes |= {length if v == product else 0 for v in copies}
             if not sizes:  # Later stages find what they read where it was computed, or wait for it.
-                later = (step for stage in self.schedule.stages for step in stage.steps)
-                sizes = set(self._read_by(later, product))
+                sizes = {self._vector_read(s, v, product) for s, v in self._later_reads[product]}
                 sizes = sizes if len(sizes) == 1 and self._is_whole(*sizes) else {length}
             size = sizes.pop() if len(sizes) == 1 else 0
             if size == length:
@@ -178,19 +182,26 @@ class _Sharer:
         """Whether a vector is made of units, enough of them to be shared."""
         return size % self.unit == 0 and size >= _LEAST_UNITS * self.unit
 
-    def _read_by(self, steps: Iterable[Step], product: int) -> Iterator[int]:
-        """What steps read of a product: the length of a vector in it, or 0 for others."""
-        for step in steps:
-            yield from (self._vector_read(step, v, product) for v in self._operands(step, product))
+    @cached_property
+    def _reads(self) -> Mapping[int, list[tuple[Step, int]]]:
+        return self._found_reads([self.stage])
 
-    def _is_of(self, value: int, product: int) -> bool:
-        return root(self.graph, value) == product
+    @cached_property
+    def _later_reads(self) -> Mapping[int, list[tuple[Step, int]]]:
+        return self._found_reads(self.schedule.stages)
 
-    def _operands(self, step: Step, product: int) -> Iterator[int]:
-        for node in self._nodes(step):
-            yield from (v for v in node.operands if self._is_of(v, product))
+    def _found_reads(self, stages: Iterable[StageSteps]) -> Mapping[int, list[tuple[Step, int]]]:
+        """The operands that steps read, by the value whose memory it is."""
+        found = defaultdict[int, list[tuple[Step, int]]](list)
+        for step in (step for stage in stages for step in stage.steps):
+            for operand in (v for node in self._nodes(step) for v in node.operands):
+                read = root(self.graph, operand)
+                if read is not None:
+                    found[read].append((step, operand))
+        return found
 
     def _vector_read(self, step: Step, operand: int, product: int) -> int:
+        """The length of a vector of the product that a step reads, or 0 if it reads others."""
         size = self._length(operand)
         if step.kind is not StepKind.GROUP or self.graph.type_of(step.values[0]).sizes != (size,):
             return 0
@@ -225,7 +236,7 @@ class _Sharer:
         """Steps that the same parts compute, in order."""
         between = list[Step]()
         for step in self.stage.steps:
-            if is_split(self.graph, step):
+            if step.values[0] in self.products:
                 if between:
                     yield between, self._may_share(between)
                     between = []
@@ -268,16 +279,19 @@ class _Sharer:
 
     # ------------------------------------------------------------------ waits
 
-    def _waits(self, pieces: Sequence[frozenset[_Access]], turned: Iterable[int]) -> list[bool]:
+    def _waits(self, pieces: Sequence[Sequence[_Access]], turned: Iterable[int]) -> list[bool]:
         """Before which pieces of a step all parts must wait, in a loop over steps."""
         fresh = {p for p in self.step_of if self.schedule.storage.get(p) in _FRESH} | set(turned)
         found = list[bool]()
-        since = set[_Access]()
+        since = defaultdict[int, list[_Access]](list)
         for _ in range(2):  # the second time with what the end of a step leaves to the next
             found.clear()
             for piece in pieces:
-                found.append(any(_conflict(a, b, fresh) for a in since for b in piece))
-                since = {*(() if found[-1] else since), *piece}
+                found.append(any(_conflict(a, b, fresh) for b in piece for a in since[b.place]))
+                if found[-1]:
+                    since.clear()
+                for access in piece:
+                    since[access.place].append(access)
         return found
 
     def _accesses(self, steps: Sequence[Step], is_shared: bool) -> Iterator[_Access]:
@@ -287,7 +301,7 @@ class _Sharer:
         later = (root(self.graph, self.next[state]) for state in delayed)
         yield from (_Access(self._place(v), own, False) for v in later if v is not None)
         for step in steps:
-            is_product = is_split(self.graph, step)
+            is_product = step.values[0] in self.products
             who = own if not is_product or step.values[0] in self.vectors else _Who.ANY
             for value in step.values:
                 if step.kind is StepKind.KEEP:
@@ -320,8 +334,8 @@ class _Sharer:
         if r is None or self._place(r) not in self._made:
             return _Who.OWN
         if value == r and self.graph.type_of(r).sizes == shape:
-            by_product = r in self.step_of and is_split(self.graph, self.step_of[r])
-            return _Who.OWN if not by_product or self.vectors.get(r) == 1 else _Who.ANY
+            by_parts = r not in self.products or self.vectors.get(r) == 1
+            return _Who.OWN if by_parts else _Who.ANY
         # Only these are read of it.
         return _Who.OWN if self.vectors.get(r, 1) > 1 else _Who.ANY
 
@@ -353,8 +367,8 @@ _FRESH = (Storage.STREAM, Storage.OUTPUT)
 
 
 def _conflict(before: _Access, after: _Access, fresh: set[int]) -> bool:
-    """Whether one part may do the latter only when others have done the former."""
-    if before.place != after.place or not (before.writes or after.writes):
+    """Whether, in one place, a part may do the latter only when others have done the former."""
+    if not (before.writes or after.writes):
         return False
     if after.writes and after.place in fresh:
         return False

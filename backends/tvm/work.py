@@ -90,13 +90,8 @@ def is_joined_in_place(graph: Graph, schedule: Schedule, value: int) -> bool:
     return all(v in parts and parts[v].whole == value for v in node.operands)
 
 
-def is_split(graph: Graph, step: Step) -> bool:
-    """Whether a step is a product with a weight, the results of which threads may share."""
-    return bool(weight_of(graph, step))
-
-
 def weight_of(graph: Graph, step: Step) -> int:
-    """The elements of the weight of such a product, else 0."""
+    """The elements of the weight of a product whose results threads may share; else 0."""
     node = graph.definition(step.values[0])
     if step.kind is not StepKind.NODE or not isinstance(node, Node) or node.op != "contract":
         return 0
