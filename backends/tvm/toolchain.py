@@ -34,8 +34,13 @@ _LEVEL = 1
 _WITHOUT_LOOP_REDUCTION = "-disable-lsr:bool=true"
 _WITH_INDEXED_ADDRESSES = ("x86_64", "AMD64")
 # What TVM tells debuggers is three quarters of a library, and names nothing of a cell.  Modules
-# find each other's functions when they are linked, not when they are called.
-_LINKED = ["-lm", "-Wl,-S", *(["-Wl,-Bsymbolic"] if platform.system() == "Linux" else [])]
+# find each other's functions when they are linked, not when they are called.  Kernels need of the
+# compiler's own libraries nothing: to look for what they might need is most of the linker's time.
+_LINKED = ["-Wl,-S"]
+_LIBRARIES = ["-lm"]
+if platform.system() == "Linux":
+    _LINKED += ["-Wl,-Bsymbolic", "-nostdlib"]
+    _LIBRARIES += ["-lc"]
 _log = logging.getLogger(__name__)
 _LINKERS = ("g++", "gcc", "cc", "clang++", "clang")
 
@@ -143,7 +148,8 @@ def link_kernels(objects: Sequence[Path], path: Path) -> None:
     from tvm.support import cc
 
     try:
-        cc.create_shared(str(path), [*map(str, objects)], _LINKED, cc=find_linker())
+        parts = [*map(str, objects), *_LIBRARIES]
+        cc.create_shared(str(path), parts, _LINKED, cc=find_linker())
     except (RuntimeError, OSError, ValueError) as error:
         raise _link_failed(error) from error
 
