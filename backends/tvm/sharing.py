@@ -171,16 +171,18 @@ class _Sharer:
             sizes |= {length if v == product else 0 for v in copies}
             if not sizes:  # Later stages find what they read where it was computed, or wait for it.
                 sizes = {self._vector_read(s, v, product) for s, v in self._later_reads[product]}
-                sizes = sizes if len(sizes) == 1 and self._is_whole(*sizes) else {length}
+                if len(sizes) != 1 or not all(self._are_whole(size, length) for size in sizes):
+                    sizes = {length}
             size = sizes.pop() if len(sizes) == 1 else 0
             if size == length:
                 yield product, 1
-            elif self._is_whole(size):
+            elif self._are_whole(size, length):
                 yield product, length // size
 
-    def _is_whole(self, size: int) -> bool:
-        """Whether a vector is made of units, enough of them to be shared."""
-        return size % self.unit == 0 and size >= _LEAST_UNITS * self.unit
+    def _are_whole(self, size: int, length: int) -> bool:
+        """Whether a product of a length is made of vectors of a size, and each of these of units,
+        enough of them to be shared."""
+        return size >= _LEAST_UNITS * self.unit and size % self.unit == length % size == 0
 
     @cached_property
     def _reads(self) -> Mapping[int, list[tuple[Step, int]]]:

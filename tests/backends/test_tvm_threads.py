@@ -84,6 +84,7 @@ def test_the_number_of_threads_changes_rounding_at_most(
     [
         *itertools.product(["lstm", "gru", "s4d", "aft", "sru"], [203]),
         *itertools.product(["lstm", "gru", "elman", "rhn"], [192]),
+        ("deltanet", 128),  # three vectors and a number in one product
     ],
 )
 def test_threads_share_what_a_step_does_where_examples_are_few(
@@ -96,6 +97,8 @@ def test_threads_share_what_a_step_does_where_examples_are_few(
     for threads in (2, 3, 5):
         together = on(threads, layer, x)
         assert torch.equal(together[0], alone[0])
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x)[0], alone[0], rtol=1e-4, atol=1e-5)
         for found, expected in zip(together, alone, strict=True):
             scale = max(1.0, float(expected.abs().max()))
             torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
