@@ -88,9 +88,9 @@ def cache_root() -> Path | None:
     The environment variable ``RNNDSL_CACHE`` names another folder, or is ``off``.
     """
     wanted = os.environ.get(_VARIABLE)
-    if wanted is not None:
-        return None if wanted.strip().lower() in _OFF else Path(wanted).expanduser()
     try:
+        if wanted is not None:
+            return None if wanted.strip().lower() in _OFF else Path(wanted).expanduser()
         return _usual_folder() / "rnndsl"
     except RuntimeError:  # a user without a home
         return None

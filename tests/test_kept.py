@@ -103,6 +103,11 @@ def test_the_user_may_want_nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None
     assert kept("sum", 1, make) == {"made": 2}
 
 
+def test_the_folder_of_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNNDSL_CACHE", "~nobody-by-that-name/results")
+    assert cache_root() is None
+
+
 def test_what_was_used_longest_ago_goes_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

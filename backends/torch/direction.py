@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from rnndsl.backends.torch.calls import (
 )
 from rnndsl.backends.torch.finite import first_nonfinite
 from rnndsl.backends.torch.memory import memory_plan
-from rnndsl.backends.torch.parameters import Home, next_seed, parameter_paths, register
+from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
 from rnndsl.backends.torch.program import CHEAP, DEFAULT
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.compiler.forms.choose import AUTO
@@ -58,10 +59,9 @@ class Direction(nn.Module):
         self.register_buffer("placeholder", torch.empty(0, dtype=dtype, device=device), False)
         self.paths: dict[str, tuple[str, ...]] = {}
         self.paths = parameter_paths([spec.name for spec in self.specs], dir(self))
-        self._homes: dict[str, Home] = {}
         for spec in self.specs:
             value = torch.empty(param_shape(spec, sizes), dtype=dtype, device=device)
-            self._homes[spec.name] = register(self, self.paths[spec.name], value, spec.trainable)
+            register(self, self.paths[spec.name], value, spec.trainable)
         self.reset_parameters()
 
     @property
@@ -132,8 +132,11 @@ class Direction(nn.Module):
             return [self.tensor(name) for name in names]
         found = []
         for name in names:
-            home = self._homes[name]
-            plain = home.table.get(home.key)  # None where it is parametrized
+            path = self.paths[name]
+            owner: Any = self
+            for part in path[:-1]:  # past `__getattr__`, which takes most of the time otherwise
+                owner = owner._modules[part]
+            plain = owner._parameters.get(path[-1])
             found.append(self.tensor(name) if plain is None else plain)
         return found
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -49,18 +48,7 @@ class Group(nn.Module):
     """Parameters that share a prefix; it holds them and does nothing else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """Where a parameter is found without a search: a module's own table, and the key in it.
-
-    It is no tuple, in which torch.export would look for tensors.
-    """
-
-    table: Mapping[str, Tensor | None]
-    key: str
-
-
-def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: bool) -> Home:
+def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: bool) -> None:
     """Put a parameter (a buffer, if it is frozen) below ``root``."""
     module = root
     for part in path[:-1]:
@@ -71,9 +59,8 @@ def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: b
         module = child
     if trainable:
         module.register_parameter(path[-1], nn.Parameter(value))
-        return Home(module._parameters, path[-1])
-    module.register_buffer(path[-1], value)
-    return Home(module._buffers, path[-1])
+    else:
+        module.register_buffer(path[-1], value)
 
 
 def next_seed() -> int:

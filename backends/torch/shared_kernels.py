@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends.torch.picking import pick
-from rnndsl.backends.torch.with_tvm import DTYPES, Scratch, refuse_others
+from rnndsl.backends.torch.refusing import refuse_others
+from rnndsl.backends.torch.with_tvm import DTYPES, Scratch
 from rnndsl.backends.tvm.lower_names import PREPARED_OPS
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -81,13 +82,14 @@ def compile_small(graph: Graph) -> Make:
 def _caller(signature: Signature, worker: Worker) -> Make:
     """The kernel as a function of the parameters that it takes, on the thread that calls."""
     shapes = [stream.shape for stream in signature.outputs]
-    sizes = [prod(stream.shape) for stream in signature.inputs]
+    expected = [stream.shape for stream in signature.inputs]
+    names = [f"parameter `{stream.name}`" for stream in signature.inputs]
     elements = signature.workspace.elements(1, 1, 1)
     scratch = Scratch(signature)
 
     def call(params: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
         arrays = [p.contiguous() for p in params if p is not None]
-        refuse_others(arrays, sizes, like.dtype)
+        refuse_others(arrays, expected, like.dtype, names)
         made = tuple([like.new_empty(shape) for shape in shapes])
         work = scratch.take(like, elements)
         worker([array.data_ptr() for array in (*arrays, *made, work)] + [1, 1, work.numel(), 1], 1)

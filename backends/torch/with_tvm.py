@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
@@ -16,6 +16,7 @@ from rnndsl.backends.torch.delayed import LEAST, stream_beside
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
 from rnndsl.backends.torch.picking import pick
+from rnndsl.backends.torch.refusing import refuse_others
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.ir import LeafRole, Result, ResultRole
@@ -137,14 +138,6 @@ class Scratch:
             self._spare.append(memory)
 
 
-def refuse_others(arrays: Sequence[Tensor], sizes: Sequence[int], dtype: torch.dtype) -> None:
-    """TypeError for arrays of other types or sizes, which a kernel would overrun: it is given
-    their addresses, which tell nothing."""
-    if [a.numel() for a in arrays] != sizes or {a.dtype for a in arrays} != {dtype}:
-        shown = ", ".join(f"{a.dtype} {list(a.shape)}" for a in arrays)
-        raise TypeError(f"a kernel for other arrays than {shown}")
-
-
 def _caller(
     signature: Signature,
     worker: Worker,
@@ -160,10 +153,11 @@ def _caller(
     outputs = [stream.shape for stream in signature.outputs]
     totals = [stream.shape for stream in signature.totals]
     workspace = signature.workspace
-    # The own sizes of streams, weights and states that are given.
-    streams = [prod(stream.shape) for stream in signature.inputs]
-    constants = [prod(weight.shape) for weight in signature.weights]
-    carried = [prod(state.shape) for state in signature.states]
+    given_names = [
+        *(f"stream `{stream.name}`" for stream in signature.inputs),
+        *(f"parameter `{weight.source}`" for weight in signature.weights),
+        *(f"state `{state.name}`" for state in signature.states),
+    ]
     scratch = Scratch(signature)
 
     def empty(like: Tensor, starts: Tensors, place: int, shape: tuple[int, ...]) -> Tensor:
@@ -172,10 +166,11 @@ def _caller(
         return like.new_empty(shape)
 
     @lru_cache(maxsize=_MOST_SIZES)
-    def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[int]]:
-        """The shapes of the outputs, and how many elements each array has that is given."""
-        rows = steps * batch
-        given = [rows * size for size in streams] + constants + [batch * size for size in carried]
+    def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The shapes of the outputs, and of the arrays that are given."""
+        streams = [(steps, batch, *stream.shape) for stream in signature.inputs]
+        states = [(batch, *state.shape) for state in signature.states]
+        given = [*streams, *(weight.shape for weight in signature.weights), *states]
         return [(steps, batch, *shape) for shape in outputs], given
 
     def call(
@@ -186,9 +181,11 @@ def _caller(
         shapes, expected = sizes(steps, batch)
         # The kernel writes the final states over the first ones.
         states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
-        arrays = [x.contiguous() for x in (*xs, *weights(given))]
+        # The imaginary part of a conjugate lies in memory with the other sign.
+        arrays = [x.resolve_neg().contiguous() for x in xs]
+        arrays += [weight.contiguous() for weight in weights(given)]
         arrays += states
-        refuse_others(arrays, expected, dtype)
+        refuse_others(arrays, expected, dtype, given_names)
         made = tuple([empty(like, starts, place, shape) for place, shape in enumerate(shapes)])
         sums = gathered or tuple([like.new_empty(shape) for shape in totals])
         # Blocks do the same work in parts of their own, in whichever call they come.

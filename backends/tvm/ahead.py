@@ -42,7 +42,13 @@ class Ahead(Generic[T]):
                 made.set_exception(error)
 
         # A process that ends waits for it: LLVM cannot be left while it works.
-        Thread(target=run, name="rnndsl kernel").start()
+        thread = Thread(target=run, name="rnndsl kernel")
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread to give: who asks makes it
+            with self._lock:
+                del self._made[key]
+            return False
         return True
 
     def take(self, key: str) -> T | None:

@@ -122,7 +122,7 @@ def _read(index: Path) -> Entry:
     try:
         body = json.loads(index.read_text(encoding="utf-8"))
         check = body.pop("check")
-    except (ValueError, AttributeError, KeyError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise Damaged(f"{index.name} cannot be read") from error
     if check != _check(body) or body["format"] != _FORMAT:
         raise Damaged(f"{index.name} has been changed")

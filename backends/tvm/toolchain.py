@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,15 +33,17 @@ _LEVEL = 1
 # LLVM's loop strength reduction takes a seventh of the time, and makes loops no faster where an
 # instruction takes an address of a base and an index, as on these processors.
 _WITHOUT_LOOP_REDUCTION = "-disable-lsr:bool=true"
-_WITH_INDEXED_ADDRESSES = ("x86_64", "AMD64")
+_X86 = ("x86_64", "AMD64")
 # What TVM tells debuggers is three quarters of a library, and names nothing of a cell.  Modules
-# find each other's functions when they are linked, not when they are called.  Kernels need of the
-# compiler's own libraries nothing: to look for what they might need is most of the linker's time.
+# find each other's functions when they are linked, not when they are called.  Kernels need nothing
+# of the compiler's own libraries here: to look into these is most of the linker's time.
 _LINKED = ["-Wl,-S"]
 _LIBRARIES = ["-lm"]
-if platform.system() == "Linux":
+if platform.system() == "Linux" and platform.machine() in _X86:
     _LINKED += ["-Wl,-Bsymbolic", "-nostdlib"]
     _LIBRARIES += ["-lc"]
+# More than any object file has.
+_MOST_BYTES = 1 << 23
 _log = logging.getLogger(__name__)
 _LINKERS = ("g++", "gcc", "cc", "clang++", "clang")
 
@@ -96,7 +99,7 @@ def _compiled(functions: Mapping[Any, Any], target: str = "native") -> Any:
         machine = tvm.target.Target({**wanted, **options})
         return tvm.compile(tvm.IRModule(dict(functions)), machine, tir_pipeline=pipeline.register())
 
-    if platform.machine() not in _WITH_INDEXED_ADDRESSES:
+    if platform.machine() not in _X86:
         return made({})
     try:
         return made({"cl-opt": [_WITHOUT_LOOP_REDUCTION]})
@@ -135,12 +138,24 @@ def compile_modules(modules: Sequence[Mapping[Any, Any]], folder: Path) -> list[
     def compiled(number: int) -> Path:
         path = folder / f"{number}.o"
         try:
-            _compiled(modules[number]).mod.write_to_file(str(path))
+            module = _compiled(modules[number]).mod
+            _make_sure_of_room(folder)
+            module.write_to_file(str(path))
         except (RuntimeError, OSError, ValueError) as error:
             raise _link_failed(error) from error
         return path
 
     return side_by_side(compiled, range(len(modules)))
+
+
+def _make_sure_of_room(folder: Path) -> None:
+    """OSError where no file as large as an object file can be written: LLVM would end the
+    process."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, _MOST_BYTES)
+        else:
+            file.write(bytes(_MOST_BYTES))
 
 
 def link_kernels(objects: Sequence[Path], path: Path) -> None:

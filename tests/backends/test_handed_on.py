@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -16,15 +20,45 @@ def test_values_are_taken_once_by_the_pass_that_they_were_left_for() -> None:
     values = (params[0], params[0] * 2)
     handed = HandedOn()
     handed.leave(output, params, values)
-    assert handed.take(output, params) is values
+    found = handed.take(output, params)
+    assert found is not None and found[0] is values[0] and found[1] is values[1]
     assert handed.take(output, params) is None
     handed.leave(output, params, values)
     assert handed.take(other, params) is None
     handed.leave(output, params, values)
     params[0].add_(1)
     assert handed.take(output, params) is None
+    handed.leave(output, params, values)
+    assert handed.take(output, [params[0].view(2)]) is None  # another tensor in the same place
     handed.leave(output, params, (params[0],))  # nothing was made of them
     assert handed.take(output, params) is None
+
+
+def test_parameters_are_not_held() -> None:
+    handed, output, params = HandedOn(), torch.zeros(3), [torch.ones(2)]
+    handed.leave(output, params, (params[0], params[0] * 2))
+    gone = weakref.ref(params[0])
+    params.clear()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("backend", ["torch", "tvm"])
+def test_a_backward_pass_makes_nothing_again(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if backend == "tvm":
+        pytest.importorskip("tvm")
+    taken = []
+    take = HandedOn.take
+
+    def counted(handed: HandedOn, output: Tensor, params: Sequence[Tensor]) -> Any:
+        taken.append(take(handed, output, params))
+        return taken[-1]
+
+    monkeypatch.setattr(HandedOn, "take", counted)
+    layer, x = rnndsl.layer("s4d", 4, 5, backend=backend), torch.randn(6, 2, 4)
+    layer(x)[0].sum().backward()
+    scaled = {name: 2 * value for name, value in layer.named_parameters()}
+    torch.func.functional_call(layer, scaled, (x,))[0].sum().backward()
+    assert len(taken) == 2 and None not in taken
 
 
 @pytest.mark.parametrize("backend", ["torch", "tvm"])

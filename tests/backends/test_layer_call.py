@@ -302,3 +302,10 @@ def test_other_wrong_arguments_are_named() -> None:
         with pytest.raises(LayerInputError) as caught:
             wrong()
         assert message in str(caught.value)
+
+
+def test_an_input_that_is_negated_where_it_is_read_is_taken_as_it_reads() -> None:
+    x = torch.complex(torch.ones(1, 1, 1), torch.full((1, 1, 1), 0.7)).conj().imag
+    assert x.is_neg() and x.is_contiguous()
+    layer = rnndsl.layer("elman", 1, 4)
+    assert torch.equal(layer(x)[0], layer(torch.full((1, 1, 1), -0.7))[0])

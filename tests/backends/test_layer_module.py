@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import rnndsl
-from rnndsl.backends.torch import LayerOptionError, NonFiniteError, TransformError
+from rnndsl.backends.torch import LayerInputError, LayerOptionError, NonFiniteError, TransformError
 
 pytestmark = pytest.mark.usefixtures("each_backend")
 torch.set_num_threads(1)
@@ -167,6 +167,26 @@ def test_parameters_may_be_replaced_and_parametrized() -> None:
     other = rnndsl.layer("elman", 3, 4)
     other.load_state_dict(zeros, assign=True)
     assert not other(x)[0].any()
+
+
+def test_groups_of_parameters_may_be_shared() -> None:
+    first, second = rnndsl.layer("lstm", 3, 5), rnndsl.layer("lstm", 3, 5)
+    second.layers["0"].i = first.layers["0"].i
+    same = rnndsl.layer("lstm", 3, 5)
+    same.load_state_dict(second.state_dict())
+    x = torch.randn(4, 2, 3)
+    assert torch.equal(second(x)[0], same(x)[0])
+
+
+@pytest.mark.parametrize(("cell", "group", "name"), [("elman", "a", "bias"), ("s4d", "", "pole")])
+def test_a_parameter_that_does_not_fit_is_refused(cell: str, group: str, name: str) -> None:
+    """A kernel is given its address, which tells nothing of its shape."""
+    for change in (Tensor.double, lambda value: value.new_zeros(2), lambda value: value.to("meta")):
+        layer = rnndsl.layer(cell, 3, 5)
+        owner = layer.first.get_submodule(group)
+        setattr(owner, name, nn.Parameter(change(getattr(owner, name).detach())))
+        with pytest.raises((LayerInputError, RuntimeError)), torch.no_grad():
+            layer(torch.randn(2, 1, 3))
 
 
 class _Zero(nn.Module):

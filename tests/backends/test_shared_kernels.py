@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
-from rnndsl.backends.torch import shared_kernels
+from rnndsl.backends.torch import LayerInputError, shared_kernels
 from rnndsl.backends.torch.backends import compile_shared
 from rnndsl.backends.torch.shared_kernels import compile_small, is_worth_a_kernel
 from rnndsl.compiler.builder import Builder
@@ -68,10 +68,15 @@ def test_other_arrays_than_those_that_a_kernel_is_for_are_refused() -> None:
     graph = held()
     make = compile_small(graph)
     given = [torch.rand(leaf.type.sizes) for leaf in graph.leaves]
-    with pytest.raises(TypeError, match="other arrays"):
-        make([given[0][:4], *given[1:]], given[0])
-    with pytest.raises(TypeError, match="other arrays"):
-        make([given[0].double(), *given[1:]], given[0])
+    for other, problem in (
+        (given[0][:4], "`p` has size 4 along axis 0, expected 5"),
+        (given[0].T.contiguous(), "`p` has size 3 along axis 0, expected 5"),
+        (given[0][0], "`p` has 1 axes"),
+        (given[0].double(), "`p` is torch.float64"),
+        (given[0].to("meta"), "`p` is on meta"),
+    ):
+        with pytest.raises(LayerInputError, match=problem):
+            make([other, *given[1:]], given[0])
 
 
 def test_kernels_are_for_many_operations_on_small_arrays() -> None:

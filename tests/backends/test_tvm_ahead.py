@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from threading import Barrier, Event, current_thread, main_thread
+from threading import Barrier, Event, Thread, current_thread, main_thread
 
 import pytest
 
@@ -58,6 +58,16 @@ def test_a_forked_process_waits_for_no_thread_of_the_first() -> None:
     assert os.waitpid(child, 0)[1] == 0
     wait.set()
     assert made.take("a") == 1
+
+
+def test_without_a_thread_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refused)
+    made: Ahead[int] = Ahead()
+    assert not made.begin("key", lambda: 3)
+    assert made.take("key") is None
 
 
 def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

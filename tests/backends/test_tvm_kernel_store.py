@@ -79,7 +79,7 @@ def test_an_entry_is_found_as_it_was_kept(tmp_path: Path) -> None:
     assert store.find("b") is None
 
 
-@pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "emptied", "a list", "missing"])
 @pytest.mark.parametrize("part", ["library", "index"])
 def test_a_damaged_entry_is_logged_and_removed(
     tmp_path: Path, part: str, damage: str, caplog: pytest.LogCaptureFixture
@@ -91,8 +91,13 @@ def test_a_damaged_entry_is_logged_and_removed(
     if damage == "missing":
         path.unlink()
     else:
-        kept = {"cut": content[:-1], "changed": b"!" + content[1:], "emptied": b""}[damage]
-        path.write_bytes(kept)
+        damaged = {
+            "cut": content[:-1],
+            "changed": b"!" + content[1:],
+            "emptied": b"",
+            "a list": b"[1]",
+        }
+        path.write_bytes(damaged[damage])
     with caplog.at_level(logging.WARNING):
         assert store.find("a") is None
     if (part, damage) != ("index", "missing"):
@@ -224,6 +229,14 @@ def test_without_a_linker_kernels_stay_in_memory(
     assert not list(folder.iterdir())
 
 
+@pytest.mark.skipif(not has_linker(), reason="no C compiler")
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits on the size of files")
+def test_where_no_file_can_be_written_kernels_stay_in_memory(tmp_path: Path) -> None:
+    """LLVM would end the process, in the middle of somebody's training."""
+    limited = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (3000, 3000))\n"
+    assert run_script(tmp_path / "limited", limited + SCRIPT)[1:] == run_script(tmp_path)[1:]
+
+
 SCRIPT = """
 import sys, torch, rnndsl
 torch.manual_seed(0)
@@ -235,9 +248,9 @@ print("tvm" in sys.modules, y.detach().sum().item(), x.grad.sum().item())
 """
 
 
-def run_script(cache: Path) -> list[str]:
+def run_script(cache: Path, script: str = SCRIPT) -> list[str]:
     found = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+        [sys.executable, "-c", script],
         env={**os.environ, "RNNDSL_CACHE": str(cache)},
         cwd=ROOT,
         check=True,
