@@ -59,6 +59,7 @@ class Direction(nn.Module):
         self.register_buffer("placeholder", torch.empty(0, dtype=dtype, device=device), False)
         self.paths: dict[str, tuple[str, ...]] = {}
         self.paths = parameter_paths([spec.name for spec in self.specs], dir(self))
+        self._places = {name: (path[:-1], path[-1]) for name, path in self.paths.items()}
         for spec in self.specs:
             value = torch.empty(param_shape(spec, sizes), dtype=dtype, device=device)
             register(self, self.paths[spec.name], value, spec.trainable)
@@ -132,11 +133,11 @@ class Direction(nn.Module):
             return [self.tensor(name) for name in names]
         found = []
         for name in names:
-            path = self.paths[name]
+            groups, key = self._places[name]
             owner: Any = self
-            for part in path[:-1]:  # past `__getattr__`, which takes most of the time otherwise
-                owner = owner._modules[part]
-            plain = owner._parameters.get(path[-1])
+            for group in groups:  # past `__getattr__`, which takes most of the time otherwise
+                owner = owner._modules[group]
+            plain = owner._parameters.get(key)
             found.append(self.tensor(name) if plain is None else plain)
         return found
 

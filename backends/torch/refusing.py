@@ -20,8 +20,8 @@ def refuse_others(
 ) -> None:
     """LayerInputError names the first array that is not in main memory, or is of another type or
     shape."""
-    kinds = {(array.dtype, array.is_cpu) for array in arrays}
-    if kinds == {(dtype, True)} and [array.shape for array in arrays] == shapes:
+    here = False not in [array.is_cpu for array in arrays]
+    if here and [a.shape for a in arrays] == shapes and {a.dtype for a in arrays} == {dtype}:
         return
     for array, shape, name in zip(arrays, shapes, names, strict=True):
         found = _problem(array, shape, dtype, name)

@@ -182,8 +182,8 @@ def _caller(
         # The kernel writes the final states over the first ones.
         states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
         # The imaginary part of a conjugate lies in memory with the other sign.
-        arrays = [x.resolve_neg().contiguous() for x in xs]
-        arrays += [weight.contiguous() for weight in weights(given)]
+        streams = [x.resolve_neg() if x.is_neg() else x for x in xs]
+        arrays = [x.contiguous() for x in (*streams, *weights(given))]
         arrays += states
         refuse_others(arrays, expected, dtype, given_names)
         made = tuple([empty(like, starts, place, shape) for place, shape in enumerate(shapes)])
