@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rnndsl.backends.tvm.absorbing import absorb
 from rnndsl.backends.tvm.cutting import cut_lanes
+from rnndsl.backends.tvm.delays import with_delays_apart
 from rnndsl.backends.tvm.options import Options
 from rnndsl.backends.tvm.outer_products import spread_products
 from rnndsl.backends.tvm.schedule import Schedule, schedule
@@ -33,7 +34,7 @@ def arrange(plan: Plan, options: Options = _DEFAULT) -> Arrangement:
     graph = cut_lanes(graph) if options.cut_lanes else graph
     if graph is not plan.graph:
         plan = split(graph, plan.reverse)
-    found = absorb(plan) if options.absorb else plan
+    found = with_delays_apart(absorb(plan) if options.absorb else plan)
     before = {v for s in plan.stages if s.kind is StageKind.SCAN for v in s.values}
     after = {v for s in found.stages if s.kind is StageKind.SCAN for v in s.values}
     return Arrangement(found, schedule(found), frozenset(after - before))
