@@ -32,12 +32,13 @@ def copied(
 
 
 def taken(values: Values, states: Iterable[str], block: Block, team: Team) -> list[Stmt | None]:
-    """States of the caller put into the first of their two places."""
+    """States of the caller put into the first of their two places, for all parts to read."""
     found = [
         copied(values, block, sizes, values.given(name, block), _kept(values, name, block), team)
         for name, sizes in _sizes(values, states)
     ]
-    return [team.wait(values.outline), *found] if found else []
+    # Parts may still read there what is of the examples before.
+    return [team.wait(values.outline), *found, team.wait(values.outline)] if found else []
 
 
 def given_back(
