@@ -12,7 +12,7 @@ import numpy as np
 from rnndsl.compiler import op_derivatives as dv
 from rnndsl.compiler import op_meaning as mean
 from rnndsl.compiler import op_types as ty
-from rnndsl.compiler.ir import Attrs, AttrValue, Type
+from rnndsl.compiler.ir import Attrs, AttrValue, Graph, Node, Type
 from rnndsl.compiler.op_derivatives import Derivative
 from rnndsl.compiler.op_meaning import Meaning
 from rnndsl.compiler.op_types import TypeRule
@@ -308,3 +308,14 @@ def result_type(op: str, operands: tuple[Type, ...], attrs: Attrs) -> Type:
     Passes build the same nodes again and again.
     """
     return OPS[op].type_rule(operands, dict(attrs))
+
+
+def node_flops(graph: Graph, node: Node) -> int:
+    """Operations of a node of a bound graph, for one example and time step."""
+    types = [graph.type_of(value) for value in node.operands]
+    return OPS[node.op].flops(types, node.type, dict(node.attrs))
+
+
+def graph_flops(graph: Graph) -> int:
+    """Operations of one evaluation of a bound graph for one example."""
+    return sum(node_flops(graph, node) for node in graph.nodes)

@@ -22,7 +22,7 @@ class Stage:
 
     ``values`` are node indices of the plan's graph, in order.  ``states`` are carried by a
     SCAN; in a PARALLEL stage they are the states that lie on no cycle: their leaf is the
-    stream of their result delayed by one step, available once the stages before are done.
+    stream of their result delayed by one step, which the stage itself may compute.
     ``form`` is how a SCAN goes through time (see compiler/forms); a backend may take steps
     whatever it says.
     """

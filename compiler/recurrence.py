@@ -8,7 +8,7 @@ from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 def recurrence_of(graph: Graph) -> dict[int, int]:
     """The values that recur, each with a number that tells its recurrence from others.
 
-    The same answer as :func:`rnndsl.compiler.view.cyclic_components` gives, in a tenth of the time:
+    They are the strongly connected components with a cycle, found in a tenth of the time that takes:
     a value recurs if, within a step, a state reaches it and it reaches a state of one cycle.
     Sets of states are the bits of integers.
     """

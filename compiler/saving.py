@@ -20,7 +20,7 @@ import networkx as nx
 from networkx.algorithms.flow import boykov_kolmogorov
 
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import node_flops
 from rnndsl.compiler.separate import CONSTANT_OPS
 
 _FLOAT = 4  # bytes; what is weighed are ratios, which are the same for other types
@@ -158,8 +158,7 @@ class _Problem:
             return None
         if node.op in _SEQUENTIAL and not self.preference.products:
             return None
-        types = [self.graph.type_of(v) for v in node.operands]
-        flops = OPS[node.op].flops(types, node.type, dict(node.attrs))
+        flops = node_flops(self.graph, node)
         moved = 0 if flops or node.op in _VIEWS else self._size(value)
         return self.preference.per_flop * flops + self.preference.per_moved * moved
 

@@ -27,7 +27,7 @@ from rnndsl.compiler.initializers import initialize, param_shape
 from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import Lowered
 from rnndsl.compiler.memory import MemoryPlan
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import graph_flops
 from rnndsl.compiler.text import print_graph
 
 
@@ -83,13 +83,7 @@ class Direction(nn.Module):
 
     def flops_per_step(self) -> int:
         """Floating-point operations of one example's time step, forward."""
-        graph = requested(self.request).step
-        return sum(
-            OPS[node.op].flops(
-                [graph.type_of(v) for v in node.operands], node.type, dict(node.attrs)
-            )
-            for node in graph.nodes
-        )
+        return graph_flops(requested(self.request).step)
 
     def memory_plan(self, steps: int, batch: int) -> MemoryPlan:
         """How a sequence is trained: its blocks, what is held of them and what is run again."""

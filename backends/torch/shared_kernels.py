@@ -9,20 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import prod
-from threading import Lock
 
-import torch
 from torch import Tensor
 
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.torch.refusing import refuse_others
-from rnndsl.backends.torch.with_tvm import DTYPES, Scratch
+from rnndsl.backends.torch.with_tvm import Scratch, for_each_dtype
 from rnndsl.backends.tvm.lower_names import PREPARED_OPS
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.as_step import as_step, constant_results
 from rnndsl.compiler.ir import Graph
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import node_flops
 from rnndsl.compiler.split import split
 
 # Operations that take as long as a call of a kernel.
@@ -31,7 +29,6 @@ _LEAST_OPERATIONS = 6
 _MOST_ELEMENTS = 1 << 15
 # What a library does best.
 _LIBRARY = PREPARED_OPS | {"contract"}
-_making = Lock()
 
 Make = Callable[[Sequence[Tensor | None], Tensor], tuple[Tensor, ...]]
 
@@ -43,10 +40,7 @@ def is_worth_a_kernel(graph: Graph) -> bool:
     kinds = [graph.type_of(value) for value in range(len(graph.leaves) + len(graph.nodes))]
     if any(prod(kind.sizes) >= _MOST_ELEMENTS for kind in kinds):
         return False
-    computing = 0
-    for node in graph.nodes:
-        operands = [graph.type_of(value) for value in node.operands]
-        computing += OPS[node.op].flops(operands, node.type, dict(node.attrs)) > 0
+    computing = sum(node_flops(graph, node) > 0 for node in graph.nodes)
     return computing >= _LEAST_OPERATIONS
 
 
@@ -67,14 +61,10 @@ def compile_small(graph: Graph) -> Make:
     names = [leaf.name for leaf in graph.leaves]
     leaves = pick([names.index(leaf.name) for leaf in step.leaves])
     plan = split(step)
-    kernels: dict[torch.dtype, Make] = {}
+    kernel = for_each_dtype(lambda dtype: _caller(*compile_worker(plan, dtype)))
 
     def make(params: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
-        if like.dtype not in kernels:
-            with _making:  # threads that want it for the first time wait for one of them
-                if like.dtype not in kernels:
-                    kernels[like.dtype] = _caller(*compile_worker(plan, DTYPES[like.dtype]))
-        return results((*params, *kernels[like.dtype](leaves(params), like)))
+        return results((*params, *kernel(like)(leaves(params), like)))
 
     return make
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from threading import Lock
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
+T = TypeVar("T")
 # Scratch memory kept between calls, for each kernel: one per thread that calls at a time.
 _MOST_SPARE_BYTES = 1 << 26
 _MOST_SPARES = 4
@@ -52,24 +54,37 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
     outputs = pick(places)
-    kernels: dict[torch.dtype, Callable[..., tuple[Tensors, ...]]] = {}
     params = list(plan.parts)
     beside = _beside_states(slim, plan)
+
+    def made(dtype: str) -> Callable[..., tuple[Tensors, ...]]:
+        return _caller(*compile_worker(slim, dtype, soon=then), params, beside, plan.reverse)
+
+    kernel = for_each_dtype(made)
 
     def run(
         xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
     ) -> tuple[Tensors, ...]:
-        like = xs[0]
+        found, finals, totals = kernel(xs[0])(xs, starts, weights, block, sums)
+        return outputs(found), finals, totals
+
+    return run
+
+
+def for_each_dtype(make: Callable[[str], T]) -> Callable[[Tensor], T]:
+    """A function that returns what ``make`` makes for the dtype of a tensor, by its name for
+    kernels, on first use.  LayerInputError where there are no kernels for such a tensor."""
+    kernels: dict[torch.dtype, T] = {}
+
+    def found(like: Tensor) -> T:
         if not like.is_cpu or like.dtype not in kernels:
             _check(like)
             with _compiling:  # threads that call a layer for the first time wait for one of them
                 if like.dtype not in kernels:
-                    made = compile_worker(slim, DTYPES[like.dtype], soon=then)
-                    kernels[like.dtype] = _caller(*made, params, beside, plan.reverse)
-        found, finals, totals = kernels[like.dtype](xs, starts, weights, block, sums)
-        return outputs(found), finals, totals
+                    kernels[like.dtype] = make(DTYPES[like.dtype])
+        return kernels[like.dtype]
 
-    return run
+    return found
 
 
 def _check(like: Tensor) -> None:

@@ -63,5 +63,9 @@ def side_by_side(make: Callable[[S], T], of: Sequence[S]) -> list[T]:
     if len(of) < 2 or usable_processors() < 2:
         return [make(each) for each in of]
     with ThreadPoolExecutor(len(of) - 1, "rnndsl module") as threads:
-        others = [threads.submit(make, each) for each in of[1:]]
+        try:
+            others = [threads.submit(make, each) for each in of[1:]]
+        except RuntimeError:  # the system has no thread to give
+            threads.shutdown(cancel_futures=True)
+            return [make(each) for each in of]
         return [make(of[0]), *(other.result() for other in others)]

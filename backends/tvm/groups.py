@@ -14,7 +14,7 @@ from rnndsl.backends.tvm.views import root
 from rnndsl.backends.tvm.work import is_in_pieces, is_joined_in_place
 from rnndsl.compiler.cost import Prediction, Rates, StageWork, Work, predict
 from rnndsl.compiler.ir import Graph, Leaf, LeafRole, Node, ResultRole
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import OPS, node_flops
 from rnndsl.compiler.plan import Plan, StageKind
 
 _FLOAT = 4
@@ -105,8 +105,7 @@ class _Finder:
             return Work()
         products = elements = 0
         for node in self._nodes(step):
-            types = [self.graph.type_of(v) for v in node.operands]
-            flops = OPS[node.op].flops(types, node.type, dict(node.attrs))
+            flops = node_flops(self.graph, node)
             if node.op == "contract":
                 products += flops
             else:

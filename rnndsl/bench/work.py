@@ -8,8 +8,7 @@ from torch import Tensor
 
 from rnndsl.backends.torch.derivative import differentiate_program
 from rnndsl.bench.problem import Problem
-from rnndsl.compiler.ir import Graph
-from rnndsl.compiler.ops import OPS
+from rnndsl.compiler.ops import graph_flops
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +32,6 @@ def work_of(problem: Problem) -> Work:
         derivative = differentiate_program(program, wanted)
         flops += graph_flops(derivative.backward) * examples + graph_flops(derivative.shared)
     return Work(flops, _bytes(problem))
-
-
-def graph_flops(graph: Graph) -> int:
-    """Operations of one evaluation of a bound graph for one example."""
-    return sum(
-        OPS[node.op].flops([graph.type_of(v) for v in node.operands], node.type, dict(node.attrs))
-        for node in graph.nodes
-    )
 
 
 def _bytes(problem: Problem) -> int:

@@ -68,6 +68,7 @@ def test_without_a_thread_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> 
     made: Ahead[int] = Ahead()
     assert not made.begin("key", lambda: 3)
     assert made.take("key") is None
+    assert side_by_side(str, [1, 2, 3]) == ["1", "2", "3"]
 
 
 def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

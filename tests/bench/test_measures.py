@@ -27,9 +27,10 @@ from rnndsl.bench.timing import (
     summary,
     take_turns,
 )
-from rnndsl.bench.work import graph_flops, work_of
+from rnndsl.bench.work import work_of
 from rnndsl.cell import load
 from rnndsl.compiler.cost import TYPICAL
+from rnndsl.compiler.ops import graph_flops
 
 
 def lstm_flops(d: int, h: int) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import networkx as nx
 import pytest
 
 from rnndsl.cell import list_cells, load, parse
 from rnndsl.compiler.autodiff import differentiate
-from rnndsl.compiler.ir import Graph
+from rnndsl.compiler.ir import Graph, LeafRole, ResultRole
 from rnndsl.compiler.lower import lower
 from rnndsl.compiler.recurrence import recurrence_of
 from rnndsl.compiler.separate import separate
 from rnndsl.compiler.sizes import bind_sizes
-from rnndsl.compiler.view import cyclic_components
 
 CROSSED = """
 cell Crossed(D):
@@ -33,6 +33,17 @@ def groups(graph: Graph) -> set[frozenset[int]]:
     for value, number in recurrence_of(graph).items():
         found.setdefault(number, set()).add(value)
     return {frozenset(members) for members in found.values()}
+
+
+def cyclic_components(graph: Graph) -> list[frozenset[int]]:
+    """Strongly connected components with a cycle, each state's result being its leaf."""
+    closed: nx.DiGraph[int] = nx.DiGraph()
+    for value, node in graph.node_values():
+        closed.add_edges_from((operand, value) for operand in node.operands)
+    for result in graph.results_of(ResultRole.STATE):
+        closed.add_edge(result.value, graph.leaf_index(result.name, LeafRole.STATE))
+    found = map(frozenset, nx.strongly_connected_components(closed))
+    return [c for c in found if len(c) > 1 or any(closed.has_edge(v, v) for v in c)]
 
 
 @pytest.mark.parametrize("name", list_cells())
