@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from rnndsl.compiler.byte_count import parse_bytes
 from rnndsl.compiler.memory import BudgetTooSmallError, Costs, MemoryPlan, plan_memory
 
 Tensors = Sequence[Tensor]
+# Lengths and batches whose plans are remembered.
+_MOST_PLANS = 256
 
 
 def budget_bytes(given: int | str | None) -> int | None:
@@ -48,6 +51,7 @@ def memory_plan(
     return affordable_plan(costs, time, batch, budget, time if whole and budget is None else None)
 
 
+@lru_cache(maxsize=_MOST_PLANS)
 def affordable_plan(
     costs: Costs, steps: int, batch: int, budget: int | None, block: int | None = None
 ) -> MemoryPlan:
