@@ -40,7 +40,7 @@ def cell_sizes(
             close = did_you_mean(name, [*names, *numbers])
             known = ", ".join([*names, *numbers]) or "none"
             raise LayerOptionError(catalogue.UnknownSize(None, name, known, close))
-    dims = {name: _size(name, extra[name]) for name in names if name in extra}
+    dims = {name: whole_number(name, extra[name]) for name in names if name in extra}
     input_dim = _claim("D", "input_size", input_size, names, dims)
     _claim("H", "hidden_size", hidden_size, names, dims, skip=input_dim)
     for name in names:
@@ -67,11 +67,12 @@ def _claim(
     if not name or name in dims:
         known = ", ".join(names) or "none"
         raise LayerOptionError(catalogue.UnknownSize(None, keyword, known))
-    dims[name] = _size(keyword, value)
+    dims[name] = whole_number(keyword, value)
     return name
 
 
-def _size(name: str, value: object) -> int:
+def whole_number(name: str, value: object) -> int:
+    """The value, if it is a whole number from 1; else LayerOptionError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise LayerOptionError(
             catalogue.BadOption(None, name, "a whole number from 1", repr(value))

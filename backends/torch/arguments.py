@@ -87,7 +87,7 @@ def arrange(
 
 def _usual(expected: Expected, x: Tensor | PackedSequence) -> Batch | None:
     """The batch of a call with one stream [T, B, *shape] that fits as it is, else None."""
-    if not isinstance(x, Tensor) or len(expected.inputs) != 1:
+    if not isinstance(x, Tensor) or len(expected.inputs) != 1 or x.is_nested:
         return None
     shape = x.shape
     fits = (
@@ -95,6 +95,7 @@ def _usual(expected: Expected, x: Tensor | PackedSequence) -> Batch | None:
         and len(shape) > 1
         and x.dtype == expected.dtype
         and x.device == expected.device
+        and x.layout is torch.strided
     )
     if not fits or 0 in shape[:2]:
         return None
@@ -118,9 +119,12 @@ def _named(
 
 
 def tensor_of(what: str, value: object) -> Tensor:
-    """The value, if it is a tensor."""
+    """The value, if it is a tensor whose elements all lie in memory."""
     if not isinstance(value, Tensor):
         raise fail(catalogue.BadOption(None, what, "a tensor", f"a {type(value).__name__}"))
+    if value.is_nested or value.layout is not torch.strided:
+        kind = "a nested one" if value.is_nested else f"one of layout {value.layout}"
+        raise fail(catalogue.BadOption(None, what, "a dense tensor", kind))
     return value
 
 

@@ -10,7 +10,7 @@ import torch
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.errors import LayerOptionError
-from rnndsl.backends.sizes import CellSizes, cell_sizes
+from rnndsl.backends.sizes import CellSizes, cell_sizes, whole_number
 from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
@@ -79,8 +79,7 @@ def layer(
     if not isinstance(cell, str | Path | Cell):
         raise _bad("cell", "a name, a path or a Cell", cell)
     found = cell if isinstance(cell, Cell) else load(cell)
-    if not isinstance(num_layers, int) or num_layers < 1:
-        raise _bad("num_layers", "a whole number from 1", num_layers)
+    whole_number("num_layers", num_layers)
     if not isinstance(dropout, int | float) or not 0 <= dropout <= 1:
         raise _bad("dropout", "a probability from 0 to 1", dropout)
     flags = {"bidirectional": bidirectional, "batch_first": batch_first}

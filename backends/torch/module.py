@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.errors_torch import NonFinite
+from rnndsl.backends.sizes import whole_number
 from rnndsl.backends.torch import operators
 from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange, tensor_of
 from rnndsl.backends.torch.direction import Direction
@@ -268,7 +269,11 @@ class Layer(nn.Module):
         names = (taps,) if isinstance(taps, str) else tuple(taps)
         if names:
             known = tappable(self.first.graph)
-            for name in names:
+            for place, name in enumerate(names):
+                if not isinstance(name, str) or name in names[:place]:
+                    raise LayerInputError(
+                        catalogue.BadOption(None, "taps", "different names", repr(names))
+                    )
                 if name not in known:
                     close = did_you_mean(name, known)
                     listed = ", ".join(known)
@@ -301,7 +306,7 @@ class Layer(nn.Module):
         left out: ``peak`` are the bytes of saved values that it holds at most, ``reruns`` of
         ``blocks`` blocks are computed a second time.
         """
-        return self.first.memory_plan(steps, batch)
+        return self.first.memory_plan(whole_number("steps", steps), whole_number("batch", batch))
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from torch's default generator."""

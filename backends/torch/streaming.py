@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
-from rnndsl.backends.errors import LayerOptionError
+from rnndsl.backends.sizes import whole_number
 from rnndsl.backends.torch.arguments import Expected, arrange, fail, tensor_of
 from rnndsl.backends.torch.automatic import resolve
 from rnndsl.backends.torch.calls import program_call
@@ -35,9 +35,7 @@ class Stream:
     """
 
     def __init__(self, layer: Layer, batch: int) -> None:
-        if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
-            wanted = "a whole number from 1"
-            raise LayerOptionError(catalogue.BadOption(None, "batch", wanted, repr(batch)))
+        whole_number("batch", batch)
         if layer.options.bidirectional:
             raise LayerInputError(catalogue.NoStreaming(None))
         self.batch = batch
@@ -65,6 +63,7 @@ class Stream:
             and x.dtype is self._dtype
             and x.device == self._device
             and x.is_contiguous()
+            and not x.is_neg()
         ):
             for layer in self._layers:
                 x = layer(x)
@@ -81,7 +80,8 @@ class Stream:
             what = f"input `{expected.main}`"
             wanted = f"the batch of the stream, {self.batch}"
             raise fail(catalogue.WrongSize(None, what, "B", self.batch, size, wanted))
-        y, *extra = (stream[0].detach().contiguous() for stream in batch.inputs)
+        # The imaginary part of a conjugate lies in memory with the other sign.
+        y, *extra = (stream[0].detach().resolve_neg().contiguous() for stream in batch.inputs)
         for layer in self._layers:
             y = layer(y, *extra)
         return y[0] if batch.unbatched else y

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from torch.nested import nested_tensor
 from torch.nn.utils.rnn import (
     PackedSequence,
     pack_padded_sequence,
@@ -274,6 +275,7 @@ def test_other_wrong_arguments_are_named() -> None:
     layer = make(PAIRED, 3, 5)
     x, time = random_inputs(layer, 4, 2).values()
     h, seen = torch.zeros(1, 2, 5).double(), torch.zeros(1, 2).double()
+    ragged = nested_tensor([x[:, 0], x[:2, 1]], layout=torch.jagged)
     cases: list[tuple[Callable[[], object], str]] = [
         (lambda: layer(x), "input `time` is missing"),
         (lambda: layer(x, tim=time), "the cell has no input `tim`"),
@@ -288,6 +290,9 @@ def test_other_wrong_arguments_are_named() -> None:
         (lambda: layer(x, time=time, reset=time[:2] > 0), "reset has size 2 along T, expected 4"),
         (lambda: layer(x, time=time, taps=("gg",)), "no inner value `gg`"),
         (lambda: make("gru", 3, 5, bidirectional=True).step(x[0]), "has no step"),
+        (lambda: layer(x.to_sparse(), time=time), "input `x` must be a dense tensor"),
+        (lambda: make("gru", 3, 5)(x.to_sparse()), "input `x` must be a dense tensor"),
+        (lambda: make("gru", 3, 5)(ragged), "input `x` must be a dense tensor, not a nested one"),
         (lambda: layer(x.tolist(), time=time), "input `x` must be a tensor, not a list"),
         (lambda: layer.step(cast(Any, x[0].numpy())), "input `x` must be a tensor, not a ndarray"),
         (lambda: layer(x, 3, time=time), "state must be a tensor or a tuple of tensors"),
@@ -295,6 +300,8 @@ def test_other_wrong_arguments_are_named() -> None:
         (lambda: layer(x, time=time, lengths="ab"), "lengths must be 2 whole numbers"),
         (lambda: layer(x, time=time, reset=[[0, 1]] * 4), "reset must be a tensor, not a list"),
         (lambda: layer(x, time=time, taps=3), "taps must be a tuple of names"),
+        (lambda: layer(x, time=time, taps=("h'", "h'")), "taps must be different names"),
+        (lambda: layer(x, time=time, taps=cast(Any, [1])), "taps must be different names"),
         (lambda: layer(pack_sequence([x[:, 0, :2]]), time=time), "expected 3"),
         (lambda: layer(packed(x, 4, 2), time=packed(time, 4, 3)), "packed with other lengths"),
     ]

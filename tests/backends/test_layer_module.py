@@ -121,6 +121,7 @@ def test_flops_count_two_for_each_weight() -> None:
         ({"input_size": 3, "hidden_size": 5, "depht": 3}, "no dimension or number `depht`"),
         ({"input_size": 3, "hidden_size": 0}, "hidden_size must be a whole number from 1"),
         ({"input_size": 3, "hidden_size": 5, "num_layers": 0}, "num_layers must be"),
+        ({"input_size": 3, "hidden_size": 5, "num_layers": True}, "num_layers must be"),
         ({"input_size": 3, "hidden_size": 5, "dropout": 2.0}, "dropout must be"),
         ({"input_size": 3, "hidden_size": 5, "backend": "fast"}, "backend `fast`"),
         ({"input_size": 3, "hidden_size": 5, "dtype": torch.int64}, "dtype must be"),

@@ -85,6 +85,13 @@ def test_one_example_may_come_without_a_batch_axis_and_in_any_layout() -> None:
     torch.testing.assert_close(y, layer.eval()(x[:, :, 0])[0].detach())
 
 
+def test_an_input_that_is_negated_where_it_is_read_is_taken_as_it_reads() -> None:
+    x = torch.complex(torch.ones(1, 1), torch.full((1, 1), 0.7)).conj().imag
+    assert x.is_neg() and x.is_contiguous()
+    layer = rnndsl.layer("elman", 1, 4)
+    assert torch.equal(layer.stream()(x), layer.stream()(torch.full((1, 1), -0.7)))
+
+
 def test_what_does_not_fit_a_stream_is_named() -> None:
     layer = make(PAIRED, 3, 5)
     stream = layer.stream(2)

@@ -297,6 +297,16 @@ def test_other_budgets_are_refused(given: Any) -> None:
         rnndsl.layer("lstm", 3, 4, memory_budget=given)
 
 
+def test_a_plan_is_made_for_at_least_one_step_and_one_example() -> None:
+    layer = rnndsl.layer("lstm", 3, 4)
+    for steps, batch, message in (
+        (0, 1, "steps must be a whole"),
+        (1, -1, "batch must be a whole"),
+    ):
+        with pytest.raises(LayerOptionError, match=message):
+            layer.memory_plan(steps, batch)
+
+
 def test_a_budget_reads_back_from_the_text_of_a_program() -> None:
     program = make_program(lstm(), reverse=True, memory_budget=12_345)
     assert parse_program(program.text) == program
