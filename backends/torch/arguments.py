@@ -212,7 +212,8 @@ def place(expected: Expected, what: str, value: Tensor) -> Tensor:
 
 def _valid(expected: Expected, lengths: Lengths, time: int, batch: int) -> Tensor:
     try:
-        found = torch.as_tensor(lengths)
+        # Not on the default device: numbers that lie here can be checked.
+        found = lengths if isinstance(lengths, Tensor) else torch.as_tensor(lengths, device="cpu")
     except (TypeError, ValueError, RuntimeError):
         text = f"found a {type(lengths).__name__} that is not such a list"
         raise fail(catalogue.BadLengths(None, batch, time, text)) from None

@@ -101,7 +101,7 @@ class Direction(nn.Module):
             return
         with torch.no_grad():
             for name, value in initialize(self.specs, self.sizes, seed).items():
-                self.tensor(name).copy_(torch.tensor(value))
+                self.tensor(name).copy_(torch.tensor(value, device="cpu"))
 
     def tensors(self) -> Iterator[Tensor]:
         """All parameters, frozen ones too, in order of declaration."""

@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 import rnndsl
-from rnndsl.backends.torch import LayerOptionError, NonFiniteError, TransformError
+from rnndsl.backends.torch import (
+    LayerInputError,
+    LayerOptionError,
+    NonFiniteError,
+    TransformError,
+)
 
 pytestmark = pytest.mark.usefixtures("each_backend")
 torch.set_num_threads(1)
@@ -300,3 +305,16 @@ def test_two_processes_share_gradients(tmp_path: Path) -> None:
     finally:
         for worker in workers:
             worker.kill()
+
+
+def test_another_default_device_does_not_matter() -> None:
+    x = torch.randn(4, 2, 3, requires_grad=True)
+    with torch.device("meta"):
+        layer = rnndsl.layer("lstm", 3, 5, device="cpu")
+        y, _ = layer(x, lengths=[4, 2])
+        y.sum().backward()
+        step = layer.stream(2)(x[0].detach())
+    assert x.grad is not None
+    assert {t.device.type for t in (y, step, x.grad, *layer.parameters())} == {"cpu"}
+    with torch.device("meta"), pytest.raises(LayerInputError, match="from 1 to 4"):
+        layer(x, lengths=[5, 2])
