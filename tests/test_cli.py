@@ -106,6 +106,16 @@ def test_explain_of_an_unknown_code_is_a_clear_error(capsys: pytest.CaptureFixtu
     assert "E0999" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--input", "--hidden"])
+def test_a_size_of_nothing_is_not_the_usual_size(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tvm", reason="TVM is not installed")
+    assert main(["compile", "lstm", "--out", str(tmp_path), option, "0"]) == 1
+    assert "must be a whole number from 1, not 0" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> int:
         artifact = compile_cell(
             args.cell,
             args.out,
-            args.input or _default(args.cell, "D"),
-            args.hidden or _default(args.cell, "H"),
+            _default(args.cell, "D") if args.input is None else args.input,
+            _default(args.cell, "H") if args.hidden is None else args.hidden,
             dict(args.set),
             dtype=args.dtype,
             target=args.target,
