@@ -86,9 +86,7 @@ def by_term(fold: Fold, width: int) -> Stmt | None:
             ]
         )
 
-    return tir.loop(
-        fold.rows, lambda row: tir.nest(fold.out, lambda out: one(row, out), "abcdef"), "row"
-    )
+    return tir.rows(fold.rows, lambda row: tir.nest(fold.out, lambda out: one(row, out), "abcdef"))
 
 
 def is_short(fold: Fold, width: int) -> bool:
@@ -156,7 +154,7 @@ def by_short(fold: Fold) -> Stmt | None:
         term=lambda row, out, over: fold.term(row, (*out[:-1], out[-1] + full * count), over),
         write=lambda row, out, value: fold.write(row, (*out[:-1], out[-1] + full * count), value),
     )
-    return tir.sequence([tir.loop(fold.rows, each, "row"), by_term(left, 1) if rest else None])
+    return tir.sequence([tir.rows(fold.rows, each), by_term(left, 1) if rest else None])
 
 
 def _neighbours(fold: Fold, one: Expr, other: Expr, count: int) -> Expr:

@@ -215,9 +215,7 @@ def _along(site: Site, body: Callable[[Expr, Indices, int], Stmt | None]) -> Stm
     """``body(row, place, axis)`` for every place of the operand with its axis left out."""
     axis, (sizes,) = int_attr(site.attrs, "axis"), site.sizes
     others = sizes[:axis] + sizes[axis + 1 :]
-    return tir.loop(
-        site.rows, lambda row: tir.nest(others, lambda o: body(row, o, axis), "abcdef"), "row"
-    )
+    return tir.rows(site.rows, lambda row: tir.nest(others, lambda o: body(row, o, axis), "abcdef"))
 
 
 def _running(combine: Callable[[Expr, Expr], Expr]) -> Callable[[Site], Stmt | None]:

@@ -173,7 +173,7 @@ def _delay(values: Values, value: int, block: Block, reverse: bool) -> Stmt | No
             copy(earlier),
         )
 
-    return tir.loop(block.count, row_of, "row")
+    return tir.rows(block.count, row_of)
 
 
 def next_value(values: Values, state: str) -> int:

@@ -184,7 +184,7 @@ def _packed(
 
     return tir.sequence(
         [
-            tir.loop(count, copied, "row"),
+            tir.rows(count, copied),
             tir.loop(full, lambda number: results(number, tile), "tiles"),
             results(tir.index(full), rest) if rest else None,
         ]

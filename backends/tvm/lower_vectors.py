@@ -66,7 +66,7 @@ def each_vector(
         shares = tir.loop((stop - start) * unit, one, "a")
         return tir.sequence([*shared, shares, team.last_alone(rest)])
 
-    return tir.loop(rows, lines, "row")
+    return tir.rows(rows, lines)
 
 
 def _joined(sizes: Sizes, body: Vector) -> tuple[Sizes, Vector]:

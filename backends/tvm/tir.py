@@ -126,6 +126,15 @@ def loop(
     return tirx.For(variable, index(start), extent - start if start else extent, kind, inner)
 
 
+def rows(count: Extent, body: Callable[[Expr], Stmt | None]) -> Stmt | None:
+    """A loop over the rows of a block.
+
+    LLVM leaves it as it is: it does not know how many rows there are, and would write out eight
+    of them and another loop for those that are left, which takes long and gains nothing.
+    """
+    return loop(count, body, "row", once=True)
+
+
 def nest(
     extents: Sequence[Extent],
     body: Callable[[tuple[Expr, ...]], Stmt | None],

@@ -19,6 +19,7 @@ pytest.importorskip("tvm", reason="TVM is not installed")
 from rnndsl.backends.tvm.calling import SequenceResult, pack_weights
 from rnndsl.backends.tvm.lower_kernel import lower
 from rnndsl.backends.tvm.runtime import compile_plan, run_graph
+from rnndsl.backends.tvm.toolchain import compile_kernels
 from rnndsl.compiler.split import split
 from rnndsl.diagnostics import RnndslError
 
@@ -208,3 +209,11 @@ def test_a_kernel_prints_as_script() -> None:
     assert "def sequence(" in script
     assert "i_x_weight" in script
     assert "workspace" in script
+
+
+def test_short_rows_are_written_once() -> None:
+    b = Builder()
+    b.result("y", ResultRole.OUTPUT, b.op("neg", b.leaf("x", LeafRole.INPUT, batched(4))))
+    kernel = lower(split(b.finish("negated")))
+    code = compile_kernels([kernel]).mod.inspect_source("ll")
+    assert code.count("store <4 x float>") == 1
