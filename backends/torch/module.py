@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange, t
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
+from rnndsl.backends.torch.like_torch import LikeTorch, Options
 from rnndsl.backends.torch.states import State, join_states, split_states
 from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable
@@ -31,18 +32,7 @@ Sequences = Tensor | PackedSequence
 Taps = tuple[dict[str, Tensor], ...]
 
 
-class Options(NamedTuple):
-    """How a layer stacks and lays out its cell."""
-
-    num_layers: int = 1
-    bidirectional: bool = False
-    dropout: float = 0.0
-    batch_first: bool = False
-    check_finite: bool = False
-    memory_budget: int | None = None
-
-
-class Layer(nn.Module):
+class Layer(LikeTorch, nn.Module):
     """One or more layers of a cell over a sequence; made by :func:`rnndsl.layer`.
 
     Parameters lie in ``layers.<k>`` (and ``layers.<k>_reverse``) under the cell's names:
@@ -55,6 +45,7 @@ class Layer(nn.Module):
         self.options = options
         self.layers = nn.ModuleDict(directions)
         first = next(iter(directions.values()))
+        self.dimensions = first.sizes
         graph = first.graph
         self.input_types = {f.name: f.type for f in graph.leaves_of(LeafRole.INPUT)}
         self.state_types = {f.name: f.type for f in graph.leaves_of(LeafRole.STATE)}

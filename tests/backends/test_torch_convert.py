@@ -117,3 +117,20 @@ def test_gradcheck_shows_gradients_that_are_not_the_slope() -> None:
 def test_gradients_of_the_standard_library(name: str) -> None:
     report = rnndsl.gradcheck(name, samples=2, steps=2)
     assert report, str(report)
+
+
+@pytest.mark.parametrize("kind", MODULES)
+def test_code_written_for_torch_finds_the_same_attributes(kind: str) -> None:
+    theirs = MODULES[kind](3, 5, 2, dropout=0.25, batch_first=True, bidirectional=True)
+    ours = rnndsl.from_torch(theirs)
+    for name in ("input_size", "hidden_size", "num_layers", "dropout"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert ours.batch_first is theirs.batch_first
+    assert ours.bidirectional is theirs.bidirectional
+    ours.flatten_parameters()
+
+
+def test_a_cell_without_a_dimension_has_no_such_attribute() -> None:
+    layer = rnndsl.layer(rnndsl.parse("cell F(D):\n    input x: [D]\n    return 2 * x\n"), 3)
+    assert layer.input_size == 3
+    assert not hasattr(layer, "hidden_size")
