@@ -187,11 +187,10 @@ def _dims_above(
     above = {**dims, chosen.input_dim: size} if chosen.input_dim else dims
     if int(main[0].bind(above)) != size:
         raise _unstackable(f"its output has size {size}, its input {int(main[0].bind(dims))}")
-    for state in graph.leaves_of(LeafRole.STATE):
-        if state.type.shape and any(
-            int(d.bind(above)) != int(d.bind(dims)) for d in state.type.shape
-        ):
-            raise _unstackable(f"state {state.name} would have another shape in each layer")
+    for leaf in (*graph.leaves_of(LeafRole.STATE), *graph.leaves_of(LeafRole.INPUT)[1:]):
+        if any(int(d.bind(above)) != int(d.bind(dims)) for d in leaf.type.shape):
+            kind = leaf.role.value
+            raise _unstackable(f"{kind} {leaf.name} would have another shape in each layer")
     return above
 
 

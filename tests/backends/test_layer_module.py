@@ -165,8 +165,15 @@ def test_a_cell_that_cannot_be_stacked_says_why() -> None:
         "    y = linear[H](x, last)\n    last' = x\n    return y\n"
     )
     rnndsl.layer(window, 3, 5)
-    with pytest.raises(LayerOptionError, match="another shape"):
+    with pytest.raises(LayerOptionError, match="state last would have another shape"):
         rnndsl.layer(window, 3, 5, 2)
+    guided = rnndsl.parse(
+        "cell G(D, H):\n    input x: [D]\n    input hint: [D]\n"
+        "    y = linear[H](x, hint)\n    return y\n"
+    )
+    rnndsl.layer(guided, 5, 5, 2)
+    with pytest.raises(LayerOptionError, match="input hint would have another shape"):
+        rnndsl.layer(guided, 3, 5, 2)
 
 
 def test_the_first_value_that_is_not_finite_is_found() -> None:
