@@ -31,8 +31,14 @@ DTYPES = ("float32", "float64")
 # longer and gains nothing.
 _LEVEL = 1
 # LLVM's loop strength reduction takes a seventh of the time, and makes loops no faster where an
-# instruction takes an address of a base and an index, as on these processors.
-_WITHOUT_LOOP_REDUCTION = "-disable-lsr:bool=true"
+# instruction takes an address of a base and an index, as on these processors.  Where a debugger
+# would find each variable at each instruction, nobody asks: it takes a tenth of the time of writing
+# code, and is left out of functions with more blocks and variables than these limits.
+_OPTIONS = [
+    "-disable-lsr:bool=true",
+    "-livedebugvalues-input-bb-limit:uint=0",
+    "-livedebugvalues-input-dbg-value-limit:uint=0",
+]
 _X86 = ("x86_64", "AMD64")
 # What TVM tells debuggers is three quarters of a library, and names nothing of a cell.  Modules
 # find each other's functions when they are linked, not when they are called.  Kernels need nothing
@@ -102,7 +108,7 @@ def _compiled(functions: Mapping[Any, Any], target: str = "native") -> Any:
     if platform.machine() not in _X86:
         return made({})
     try:
-        return made({"cl-opt": [_WITHOUT_LOOP_REDUCTION]})
+        return made({"cl-opt": _OPTIONS})
     except (RuntimeError, ValueError) as error:
         # Options belong to the whole process: TVM refuses where another thread that compiles
         # takes them back at that moment.

@@ -217,3 +217,8 @@ def test_short_rows_are_written_once() -> None:
     kernel = lower(split(b.finish("negated")))
     code = compile_kernels([kernel]).mod.inspect_source("ll")
     assert code.count("store <4 x float>") == 1
+
+
+def test_llvm_knows_the_options_that_it_is_given(capfd: pytest.CaptureFixture[str]) -> None:
+    compile_kernels([lower(split(lstm().bind({"D": 2, "H": 3})))])
+    assert "is not an LLVM option" not in "".join(capfd.readouterr())
