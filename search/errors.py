@@ -152,7 +152,7 @@ class BadStorage(Diagnostic):
 class NoStudy(Diagnostic):
     code = "E0615"
     title = "there is no study in {folder}"
-    label = "near it are {near}"
+    note = "near it are {near}"
     help = "a study's folder is the one that `rnndsl search` was given as `--study`"
     folder: str
     near: str = ""
