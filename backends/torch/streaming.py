@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
@@ -105,6 +105,13 @@ class Stream:
         with torch.no_grad():
             for layer, start in zip(self._layers, given, strict=True):
                 layer.begin(start)
+
+    def __reduce__(self) -> NoReturn:
+        """Kernels know where their memory lies: no copies, and none in files."""
+        raise TypeError(
+            "a stream cannot be copied: make another one by layer.stream(), and give its reset() "
+            "the state of this one"
+        )
 
     def __repr__(self) -> str:
         return f"Stream(batch={self.batch}, {self._name})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -90,6 +92,18 @@ def test_an_input_that_is_negated_where_it_is_read_is_taken_as_it_reads() -> Non
     assert x.is_neg() and x.is_contiguous()
     layer = rnndsl.layer("elman", 1, 4)
     assert torch.equal(layer.stream()(x), layer.stream()(torch.full((1, 1), -0.7)))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_says_how_to_make_another_like_it(copied: Callable[[object], object]) -> None:
+    layer = make("lstm", 3, 4)
+    stream, x = layer.stream(), torch.randn(3, dtype=torch.float64)
+    stream(x)
+    with pytest.raises(TypeError, match=r"make another one by layer.stream\(\)"):
+        copied(stream)
+    other = layer.stream()
+    other.reset(stream.state)
+    assert torch.equal(other(x), stream(x))
 
 
 def test_what_does_not_fit_a_stream_is_named() -> None:
