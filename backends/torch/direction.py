@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch import operators
+from rnndsl.backends.torch.arguments import tensor_of
 from rnndsl.backends.torch.calls import (
     Request,
     base_graph,
@@ -114,12 +115,11 @@ class Direction(nn.Module):
         return found
 
     def tensor(self, name: str) -> Tensor:
-        """The parameter of that name in the cell."""
+        """The parameter of that name in the cell; LayerInputError if that is no tensor now."""
         found: Tensor | nn.Module = self
         for part in self.paths[name]:
             found = getattr(found, part)
-        assert isinstance(found, Tensor)
-        return found
+        return tensor_of(f"parameter `{name}`", found)
 
     def tensors_of(self, names: Sequence[str]) -> list[Tensor]:
         """The parameters of these names."""

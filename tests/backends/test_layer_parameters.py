@@ -142,6 +142,14 @@ def test_a_parameter_that_does_not_fit_is_refused(cell: str, group: str, name: s
             layer(torch.randn(2, 1, 3))
 
 
+def test_a_parameter_that_was_taken_away_is_missed_by_name() -> None:
+    layer = rnndsl.layer("lstm", 3, 5)
+    layer.first.get_submodule("i").register_parameter("bias", None)
+    for use in (lambda: layer(torch.randn(2, 1, 3)), layer.stream, lambda: layer.memory_plan(2, 1)):
+        with pytest.raises(LayerInputError, match=r"parameter `i.bias` must be a tensor"):
+            use()
+
+
 class _Zero(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         return 0 * value
