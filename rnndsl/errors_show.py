@@ -53,9 +53,10 @@ class UnknownPass(Diagnostic):
 
 
 @dataclass(frozen=True)
-class PassesOfARun(Diagnostic):
-    """The folder of a training run is compiled with the passes that it was trained with."""
+class FixedByRun(Diagnostic):
+    """A trained model is compiled as it was trained: in its sizes, with its weights and passes."""
 
     code = "E0805"
-    title = "passes can be chosen for a cell, not for the folder of a run"
-    help = "give the cell itself, with `--passes`, to look for a fault in a pass"
+    title = "`{option}` is for a cell, not for the folder of a run"
+    help = "leave it out, or give the cell itself in place of the folder"
+    option: str = ""

@@ -119,6 +119,26 @@ def test_a_size_of_nothing_is_not_the_usual_size(
 @pytest.mark.parametrize(
     "words",
     [
+        ("--input", "8"),
+        ("--hidden", "8"),
+        ("--set", "depth=3"),
+        ("--seed", "0"),
+        ("--passes", "none"),
+        ("--stop-after", "1"),
+        ("--dump", "passes"),
+    ],
+)
+def test_what_a_trained_model_has_fixed_is_not_asked_for_in_vain(
+    words: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("tvm", reason="TVM is not installed")
+    assert main(["compile", str(tmp_path), *words]) == 1
+    assert f"`{words[0]}` is for a cell, not for the folder of a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ("show", "lstn"),
         ("show", "no/such.rnn"),
         ("check", "no_such.rnn"),

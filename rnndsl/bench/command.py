@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rnndsl.atomic import check_writable
 from rnndsl.bench.cases import DEFAULT_SHAPES, MODES, parse_shapes
 from rnndsl.bench.peers import DEFAULT_PEERS, OURS, PEERS, choose
 from rnndsl.commands.settings import add_settings
@@ -121,6 +122,8 @@ def run(args: argparse.Namespace) -> int:
         raise _bad("--threads", "a whole number from 1", args.threads)
     if args.resume and args.json is None:
         raise _bad("--resume", "given together with --json", "alone")
+    if args.json is not None:
+        check_writable(args.json)
     with _threads(args.threads):
         from rnndsl.bench.machine import describe
         from rnndsl.bench.session import Session, still_to_do

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="native",
         help="native, or a processor that LLVM knows, such as x86-64-v3 (default native)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of a cell's initial weights")
+    parser.add_argument("--seed", type=int, help="of a cell's initial weights (default 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,17 +37,13 @@ def run(args: argparse.Namespace) -> int:
     from rnndsl.backends.tvm import compile_cell
     from rnndsl.backends.tvm.program import INFERENCE
     from rnndsl.compiler.pipeline import dumping
-    from rnndsl.diagnostics import RnndslError
-    from rnndsl.errors_show import PassesOfARun
 
     passes = selection_of(args)
     extra: list[Path] = []
     if Path(args.cell).is_dir():
         from rnndsl.training.export import export_trained
 
-        if passes is not None or args.dump is not None:
-            raise RnndslError(PassesOfARun(None))
-
+        _refuse_for_a_run(args)
         artifact, text = export_trained(args.cell, args.out, args.dtype, args.target)
         extra = [text]
     else:
@@ -59,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             dict(args.set),
             dtype=args.dtype,
             target=args.target,
-            seed=args.seed,
+            seed=args.seed or 0,
             passes=passes or INFERENCE,
             observers=() if args.dump is None else (dumping(args.dump),),
         )
@@ -67,6 +63,24 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path}  ({path.stat().st_size:,} bytes)")
     print(f"run it with numpy and apache-tvm-ffi alone: from {artifact.name} import Cell")
     return 0
+
+
+def _refuse_for_a_run(args: argparse.Namespace) -> None:
+    """RnndslError (E0805) for what is fixed in a trained model."""
+    from rnndsl.diagnostics import RnndslError
+    from rnndsl.errors_show import FixedByRun
+
+    given = {
+        "--input": args.input is not None,
+        "--hidden": args.hidden is not None,
+        "--set": bool(args.set),
+        "--seed": args.seed is not None,
+        "--passes": args.passes is not None,
+        "--stop-after": args.stop_after is not None,
+        "--dump": args.dump is not None,
+    }
+    for option in (name for name, is_given in given.items() if is_given):
+        raise RnndslError(FixedByRun(None, option))
 
 
 def _default(cell: str, dimension: str) -> int | None:

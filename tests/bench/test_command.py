@@ -78,6 +78,8 @@ def test_who_is_missing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["--steady", "nan"], "E0904"),
         (["--since", "yesterday"], "E0904"),
         (["--resume"], "E0904"),
+        (["--json", "no/such/folder/found.json"], "E0123"),
+        (["--json", "."], "E0123"),
     ],
 )
 def test_mistakes_in_options_have_codes(
