@@ -23,7 +23,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     target = path.resolve()
     temporary = ""
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, temporary = _file_beside(target)
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
@@ -46,13 +46,18 @@ def check_writable(path: Path) -> None:
     """RnndslError (E0123) if no file can be put there, before there is anything to write."""
     target = path.resolve()
     try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        handle, temporary = _file_beside(target)
         os.close(handle)
         os.unlink(temporary)
         if target.is_dir():
             raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
     except OSError as error:
         raise unwritable(path, error) from None
+
+
+def _file_beside(target: Path) -> tuple[int, str]:
+    """A new file, open and empty, that may take the place of another one."""
+    return tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
 
 
 def write_text_atomically(path: Path, text: str) -> None:

@@ -87,7 +87,7 @@ def arrange(
 
 def _usual(expected: Expected, x: Tensor | PackedSequence) -> Batch | None:
     """The batch of a call with one stream [T, B, *shape] that fits as it is, else None."""
-    if not isinstance(x, Tensor) or len(expected.inputs) != 1 or x.is_nested:
+    if not isinstance(x, Tensor) or len(expected.inputs) != 1 or not _is_dense(x):
         return None
     shape = x.shape
     fits = (
@@ -95,7 +95,6 @@ def _usual(expected: Expected, x: Tensor | PackedSequence) -> Batch | None:
         and len(shape) > 1
         and x.dtype == expected.dtype
         and x.device == expected.device
-        and x.layout is torch.strided
     )
     if not fits or 0 in shape[:2]:
         return None
@@ -122,10 +121,15 @@ def tensor_of(what: str, value: object) -> Tensor:
     """The value, if it is a tensor whose elements all lie in memory."""
     if not isinstance(value, Tensor):
         raise fail(catalogue.BadOption(None, what, "a tensor", f"a {type(value).__name__}"))
-    if value.is_nested or value.layout is not torch.strided:
+    if not _is_dense(value):
         kind = "a nested one" if value.is_nested else f"one of layout {value.layout}"
         raise fail(catalogue.BadOption(None, what, "a dense tensor", kind))
     return value
+
+
+def _is_dense(value: Tensor) -> bool:
+    """Whether all elements lie in memory, at places that its strides tell."""
+    return value.layout is torch.strided and not value.is_nested
 
 
 def _unpacked(

@@ -14,9 +14,9 @@ from rnndsl.backends.sizes import CellSizes, cell_sizes, whole_number
 from rnndsl.backends.torch.backends import PLAN_COMPILERS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
-from rnndsl.backends.torch.like_torch import Options
 from rnndsl.backends.torch.memory import budget_bytes
 from rnndsl.backends.torch.module import Layer
+from rnndsl.backends.torch.options import Options
 from rnndsl.backends.torch.program import RECOMPUTE
 from rnndsl.cell import Cell, load
 from rnndsl.compiler.ir import LeafRole

@@ -3,18 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
-
-class Options(NamedTuple):
-    """How a layer stacks and lays out its cell."""
-
-    num_layers: int = 1
-    bidirectional: bool = False
-    dropout: float = 0.0
-    batch_first: bool = False
-    check_finite: bool = False
-    memory_budget: int | None = None
+from rnndsl.backends.torch.options import Options
 
 
 class LikeTorch:

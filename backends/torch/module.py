@@ -18,7 +18,8 @@ from rnndsl.backends.torch.arguments import Batch, Expected, Lengths, arrange, t
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
-from rnndsl.backends.torch.like_torch import LikeTorch, Options
+from rnndsl.backends.torch.like_torch import LikeTorch
+from rnndsl.backends.torch.options import Options
 from rnndsl.backends.torch.states import State, join_states, split_states
 from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable

@@ -20,21 +20,25 @@ NAME = "rnndsl_wait"
 # Looks before others may have the processor, some tens of microseconds.
 _LOOKS = 4000
 _PAUSES = {"x86_64": "llvm.x86.sse2.pause", "AMD64": "llvm.x86.sse2.pause"}
-# The counts follow the numbers of the table, from a multiple of their distance on.
-_TEXT = """
-define i32 @{name}(ptr %table, i64 %numbers, i64 %part, i64 %parts) {{
+# A part counts that it came.  The counts follow the numbers of the table, from a multiple of their
+# distance on.
+COMING = f"""
+define i32 @{NAME}(ptr %table, i64 %numbers, i64 %part, i64 %parts) {{
 start:
   %end = getelementptr i64, ptr %table, i64 %numbers
   %address = ptrtoint ptr %end to i64
-  %beyond = add i64 %address, {above}
-  %aligned = and i64 %beyond, -{bytes}
+  %beyond = add i64 %address, {8 * COUNTS - 1}
+  %aligned = and i64 %beyond, -{8 * COUNTS}
   %counts = inttoptr i64 %aligned to ptr
-  %place = mul i64 %part, {line}
+  %place = mul i64 %part, {COUNTS}
   %own = getelementptr i64, ptr %counts, i64 %place
   %before = load i64, ptr %own, align 8
   %now = add i64 %before, 1
   store atomic i64 %now, ptr %own release, align 8
   br label %next
+"""
+# Then it looks at the counts of the others.
+_LOOKING = """\
 next:
   %other = phi i64 [ 0, %start ], [ %following, %seen ]
   %there = mul i64 %other, {line}
@@ -74,11 +78,8 @@ def wait_for_all(table: Expr, numbers: Expr, part: Expr, parts: Expr) -> Stmt:
 @cache
 def _text() -> str:
     pause = _PAUSES.get(platform.machine())
-    text = _TEXT.format(
-        name=NAME,
+    text = COMING + _LOOKING.format(
         line=COUNTS,
-        bytes=8 * COUNTS,
-        above=8 * COUNTS - 1,
         looks=_LOOKS,
         pause=f"call void @{pause}()" if pause else "",
     )

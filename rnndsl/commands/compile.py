@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         artifact = compile_cell(
             args.cell,
             args.out,
-            _default(args.cell, "D") if args.input is None else args.input,
-            _default(args.cell, "H") if args.hidden is None else args.hidden,
+            _size(args.cell, "D", args.input),
+            _size(args.cell, "H", args.hidden),
             dict(args.set),
             dtype=args.dtype,
             target=args.target,
@@ -79,12 +79,15 @@ def _refuse_for_a_run(args: argparse.Namespace) -> None:
         "--stop-after": args.stop_after is not None,
         "--dump": args.dump is not None,
     }
-    for option in (name for name, is_given in given.items() if is_given):
-        raise RnndslError(FixedByRun(None, option))
+    for option, is_given in given.items():
+        if is_given:
+            raise RnndslError(FixedByRun(None, option))
 
 
-def _default(cell: str, dimension: str) -> int | None:
-    """The size of a dimension that the user did not give; None if the cell has none such."""
+def _size(cell: str, dimension: str, given: int | None) -> int | None:
+    """The size of a dimension, by default the usual one; None if the cell has none such."""
     from rnndsl.cell import load
 
+    if given is not None:
+        return given
     return 64 if dimension in {p.name for p in load(cell).definition.parameters} else None

@@ -28,22 +28,9 @@ from rnndsl.backends.tvm.worker import COUNTS
 # Whether the last thread goes first; kernels read it where it lies.
 _backwards = ctypes.c_int64(0)
 
-# Each part counts its coming, and looks until all have come, and those before it once more.  One
-# that is told of no parts waits for nobody.
-_TEXT = f"""
-define i32 @{waiting.NAME}(ptr %table, i64 %numbers, i64 %part, i64 %parts) {{
-start:
-  %end = getelementptr i64, ptr %table, i64 %numbers
-  %address = ptrtoint ptr %end to i64
-  %beyond = add i64 %address, {8 * COUNTS - 1}
-  %aligned = and i64 %beyond, -{8 * COUNTS}
-  %counts = inttoptr i64 %aligned to ptr
-  %place = mul i64 %part, {COUNTS}
-  %own = getelementptr i64, ptr %counts, i64 %place
-  %before = load i64, ptr %own, align 8
-  %now = add i64 %before, 1
-  store atomic i64 %now, ptr %own release, align 8
-  br label %next
+# Each part looks until all have come, and those before it once more.  One that is told of no parts
+# waits for nobody.
+_LOOKING = f"""\
 next:
   %other = phi i64 [ 0, %start ], [ %following, %seen ]
   %left = icmp slt i64 %other, %parts
@@ -90,18 +77,24 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         first = _counted(values.team, values.team.parts)
         return params, [*declared, *([first] if first is not None else [])]
 
-    def poisoned(scratch: with_tvm.Scratch, like: Tensor, elements: int) -> Tensor:
-        return torch.full((elements,), torch.nan, dtype=scratch._dtype)
-
     # No other test gets these kernels, and these tests get no others.
     monkeypatch.setattr(making, "cache_folder", lambda: None)
     monkeypatch.setattr(making, "_ahead", Ahead())
     monkeypatch.setattr(programs, "_runners", OrderedDict())
     monkeypatch.setattr(making, "_MANY_NODES", 1 << 30)  # all in one module, with one text
-    monkeypatch.setattr(waiting, "_text", lambda: _TEXT)
+    monkeypatch.setattr(waiting, "_text", lambda: waiting.COMING + _LOOKING)
     monkeypatch.setattr(lower_kernel._Body, "statements", ended)
     monkeypatch.setattr(Values, "finish", begun)
     monkeypatch.setattr(worker, "worthwhile", lambda stages, steps, batch, most: most)
+    poison(monkeypatch)
+
+
+def poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the memory that kernels take holds no numbers at first."""
+
+    def poisoned(scratch: with_tvm.Scratch, like: Tensor, elements: int) -> Tensor:
+        return torch.full((elements,), torch.nan, dtype=scratch._dtype)
+
     monkeypatch.setattr(with_tvm.Scratch, "take", poisoned)
 
 

@@ -13,12 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import rnndsl
-from rnndsl.backends.torch import (
-    LayerInputError,
-    LayerOptionError,
-    NonFiniteError,
-    TransformError,
-)
+from rnndsl.backends.torch import LayerInputError, LayerOptionError, NonFiniteError, TransformError
 
 pytestmark = pytest.mark.usefixtures("each_backend")
 torch.set_num_threads(1)

@@ -13,7 +13,7 @@ from torch import Tensor
 pytest.importorskip("tvm", reason="TVM is not installed")
 
 import rnndsl
-from rnndsl.backends.torch import stepping, with_tvm
+from rnndsl.backends.torch import stepping
 from rnndsl.backends.torch.module import Layer
 from rnndsl.backends.tvm import crowding, worker
 from rnndsl.backends.tvm.arranging import arrange
@@ -29,6 +29,7 @@ from rnndsl.compiler.separate import separate
 from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.compiler.split import split
 from rnndsl.showing.case import Case
+from tests.backends import in_turn
 from tests.cells.random_cells import random_cell
 
 # A scan and streams, sums of every kind, a matrix state, and a cell with no loop over time left.
@@ -110,11 +111,7 @@ def test_nothing_is_read_before_it_is_written(
     cell: int | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where threads did not wait for what they read, they mostly find what an earlier call left."""
-
-    def poisoned(scratch: with_tvm.Scratch, like: Tensor, elements: int) -> Tensor:
-        return torch.full((elements,), torch.nan)
-
-    monkeypatch.setattr(with_tvm.Scratch, "take", poisoned)
+    in_turn.poison(monkeypatch)
     # In a step of the random cell parts wait, but not before the first product, of a whole state.
     found = cell if isinstance(cell, str) else rnndsl.parse(random_cell(cell))
     layer, x = rnndsl.layer(found, 33, 160, backend="tvm"), torch.randn(3, 1, 33)
