@@ -14,23 +14,23 @@ from rnndsl.backends.tvm.llvm_text import with_llvm
 from rnndsl.backends.tvm.lower_names import ALONE, CALLED
 
 Functions = Mapping[Any, tirx.PrimFunc]
-# Functions of a module at least: each module costs LLVM the time of some functions.
-_LEAST = 30
+# Functions of a module at least: one without any costs LLVM as much time as a few of them.
+_LEAST = 25
 
 
 def in_modules(functions: Functions, most: int) -> list[Functions]:
-    """The functions of a kernel (see :class:`Outline`) in modules, at most ``most`` beside the
-    first.
+    """The functions of a kernel (see :class:`Outline`) in at most ``most`` modules.
 
     The first has the kernel itself and what LLVM leaves alone wherever it is: everything, if the
     kernel was made for one module.  Calls from one module to another stay calls.
     """
     parts = [name for name, f in functions.items() if _attr(f, ALONE) is False]
     first = [name for name in functions if name not in set(parts)]
-    count = max(min(most, len(parts) // _LEAST), 1)
+    groups = [first, *([] for _ in range(min(most, len(functions) // _LEAST) - 1))]
     # Functions that follow each other are alike: they go to different modules by turns.
-    groups = [first, *(parts[k::count] for k in range(count))]
-    return [_importing({name: functions[name] for name in group}) for group in groups if group]
+    for name in parts:
+        min(groups, key=len).append(name)
+    return [_importing({name: functions[name] for name in group}) for group in groups]
 
 
 def _importing(module: dict[Any, tirx.PrimFunc]) -> Functions:
