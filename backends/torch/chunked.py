@@ -2,13 +2,15 @@
 
 The blocks run a program of their own, whose step is a whole block (compiler/forms/chunk.py).
 A sequence is cut into two stretches: as many whole blocks as there are, from the first time
-step on, and the rest.  Each starts from the states that the other leaves.
+step on, and the rest.  Each starts from the states that the other leaves.  Where steps would
+leave much for the backward pass, the rest becomes a block as well, with padding that changes
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -16,6 +18,8 @@ from torch import Tensor
 
 from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
 from rnndsl.backends.torch.runner import Runner
+from rnndsl.backends.torch.stretches import BlockStretch, Stretch
+from rnndsl.backends.torch.variants import VALID, with_lengths
 from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, Blocks, blocks_for
 from rnndsl.compiler.forms.chunk import NotChunkedError, chunk, matrix_states
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
@@ -41,24 +45,6 @@ def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
     return Runner(program, twin) if found is None else ChunkedRunner(program, found)
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """A part of the time axis and who runs it; ``fold`` and ``unfold`` are for its streams."""
-
-    runner: Runner
-    start: int
-    stop: int
-    fold: Callable[[Tensor], Tensor]
-    unfold: Callable[[Tensor], Tensor]
-
-    def cut(self, stream: Tensor) -> Tensor:
-        return self.fold(stream[self.start : self.stop])
-
-
-def _same(stream: Tensor) -> Tensor:
-    return stream
-
-
 class ChunkedRunner(Runner):
     """As its base, with as many blocks as there are.
 
@@ -68,32 +54,33 @@ class ChunkedRunner(Runner):
 
     def __init__(self, program: SequenceProgram, form: Blocks) -> None:
         super().__init__(program)
-        self._rest = Runner(program)
-        self._length, self._always = form.length, form.without_gradients
+        self._rest, self._form = Runner(program), form
 
     @cached_property
     def _blocks(self) -> Runner | None:
-        program = self.program
+        return self._made(flags=False)
+
+    @cached_property
+    def _padded(self) -> Runner | None:
+        """The runner of blocks whose steps have a flag, 0 for padding."""
+        return self._blocks if VALID in self.program.inputs else self._made(flags=True)
+
+    def _made(self, flags: bool) -> Runner | None:
+        program, length = self.program, self._form.length
 
         def cut() -> Program | None:
+            graph = join(Program(program.prepare, program.step))
             try:
-                made = chunk(join(Program(program.prepare, program.step)), self._length)
+                made = chunk(with_lengths(graph) if flags else graph, length)
             except NotChunkedError:
                 return None
             return separate(run_pipeline(made, PIPELINES["default"]))
 
-        made_of = [program.text, self._length]
+        made_of = [program.text, length, flags]
         blocks = kept_with_kernels(program.backend, "chunks", made_of, cut)
         if blocks is None:
             return None
         return Runner(replace(program, prepare=blocks.prepare, step=blocks.step, form=STEPS))
-
-    @cached_property
-    def _order(self) -> list[int]:
-        """For each parameter of the blocks its place among the program's."""
-        assert self._blocks is not None
-        places = {name: k for k, name in enumerate(self.program.params)}
-        return [places[name] for name in self._blocks.program.params]
 
     @property
     def step(self) -> Callable[..., tuple[Tensors, ...]]:
@@ -105,59 +92,46 @@ class ChunkedRunner(Runner):
 
     # ------------------------------------------------------------------------- stretches
 
-    def _fold(self, stream: Tensor) -> Tensor:
-        """[n * L, B, *shape] as [n, B, L, *shape]; within a block, in the direction of time."""
-        blocks = stream.view(-1, self._length, *stream.shape[1:])
-        if self.program.reverse:
-            blocks = blocks.flip(1)
-        return blocks.transpose(1, 2)
-
-    def _unfold(self, blocks: Tensor) -> Tensor:
-        stream = blocks.transpose(1, 2)
-        if self.program.reverse:
-            stream = stream.flip(1)
-        return stream.flatten(0, 1)
-
-    def _stretches(self, steps: int) -> list[_Stretch]:
-        """What to run, in the direction of time."""
-        whole = steps - steps % self._length
+    def _stretches(self, steps: int, like: Tensor | None = None) -> list[Stretch]:
+        """What to run, in the direction of time; ``like`` is an input of training."""
+        pays = like is not None and self._form.take_rest(steps, like.shape[1] * like.element_size())
+        if pays and self._padded is not None:
+            return [self._in_blocks(self._padded, steps)]
+        whole = steps - steps % self._form.length
         if not whole or self._blocks is None:
-            return [_Stretch(self._rest, 0, steps, _same, _same)]
-        blocks = _Stretch(self._blocks, 0, whole, self._fold, self._unfold)
+            return [self._in_steps(0, steps)]
+        blocks = self._in_blocks(self._blocks, whole)
         if whole == steps:
             return [blocks]
-        rest = _Stretch(self._rest, whole, steps, _same, _same)
+        rest = self._in_steps(whole, steps)
         return [rest, blocks] if self.program.reverse else [blocks, rest]
 
-    def _given(self, stretch: _Stretch, params: Tensors) -> list[Tensor]:
-        if stretch.runner is self._rest:
-            return list(params)
-        return [params[k] for k in self._order]
+    def _in_steps(self, start: int, stop: int) -> Stretch:
+        return Stretch(self._rest, start, stop, range(len(self.program.params)))
 
-    def _needs(self, stretch: _Stretch, needs: Sequence[bool]) -> list[bool]:
-        count = len(self.program.inputs)
-        flags = needs[count:]
-        in_blocks = stretch.runner is self._blocks
-        return [*needs[:count], *([flags[k] for k in self._order] if in_blocks else flags)]
+    def _in_blocks(self, runner: Runner, stop: int) -> Stretch:
+        places = {name: k for k, name in enumerate(self.program.params)}
+        order = [places[name] for name in runner.program.params]
+        return BlockStretch(runner, 0, stop, order, self._form.length)
 
     # --------------------------------------------------------------------------- forward
 
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
-        if not self._always:
+        if not self._form.without_gradients:
             return self._rest.run(inputs, states, params)
-        parts: list[tuple[_Stretch, list[Tensor]]] = []
+        parts: list[tuple[Stretch, list[Tensor]]] = []
         count = len(self.program.outputs)
         for stretch in self._pieces(len(inputs[0])):
-            given = self._given(stretch, params)
-            results = stretch.runner.run([stretch.cut(x) for x in inputs], states, given)
+            given = stretch.given(params)
+            results = stretch.runner.run(stretch.inputs(inputs), states, given)
             parts.append((stretch, results[:count]))
             states = results[count:]
         return [*self._joined(parts), *states]
 
-    def _pieces(self, steps: int) -> list[_Stretch]:
+    def _pieces(self, steps: int) -> list[Stretch]:
         """Stretches, long ones in several pieces."""
         found = []
-        size = max(_STEPS_AT_ONCE // self._length, 1) * self._length
+        size = max(_STEPS_AT_ONCE // self._form.length, 1) * self._form.length
         for stretch in self._stretches(steps):
             cuts = [stretch]
             if stretch.runner is self._blocks:
@@ -166,10 +140,10 @@ class ChunkedRunner(Runner):
             found += cuts[::-1] if self.program.reverse else cuts
         return found
 
-    def _joined(self, parts: Sequence[tuple[_Stretch, Sequence[Tensor]]]) -> list[Tensor]:
+    def _joined(self, parts: Sequence[tuple[Stretch, Sequence[Tensor]]]) -> list[Tensor]:
         """The whole streams from those of stretches."""
         ordered = sorted(parts, key=lambda part: part[0].start)
-        columns = zip(*([s.unfold(t) for t in tensors] for s, tensors in ordered), strict=True)
+        columns = zip(*([s.uncut(t) for t in tensors] for s, tensors in ordered), strict=True)
         return [torch.cat(column) for column in columns]
 
     def run_saving(
@@ -178,12 +152,10 @@ class ChunkedRunner(Runner):
         """Outputs, final states, what each stretch saved, and the states between the two."""
         parts, kept, between = [], list[Tensor](), list[Tensor]()
         outputs, visible = len(self.program.outputs), self._visible
-        stretches = self._stretches(len(inputs[0]))
+        stretches = self._stretches(len(inputs[0]), inputs[0])
         for position, stretch in enumerate(stretches):
-            xs = [stretch.cut(x) for x in inputs]
-            flags = self._needs(stretch, needs)
-            given = self._given(stretch, params)
-            results = stretch.runner.run_saving(xs, states, given, flags)
+            given, flags = stretch.given(params), stretch.needs(needs)
+            results = stretch.runner.run_saving(stretch.inputs(inputs), states, given, flags)
             parts.append((stretch, results[:outputs]))
             states = results[outputs:visible]
             kept += results[visible:]
@@ -197,9 +169,8 @@ class ChunkedRunner(Runner):
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         found: list[tuple[int, ...]] = []
-        for stretch in self._stretches(inputs[0].shape[0]):
-            xs = [stretch.cut(x) for x in inputs]
-            found += stretch.runner.kept_shapes(xs, self._needs(stretch, needs))
+        for stretch in self._stretches(inputs[0].shape[0], inputs[0]):
+            found += stretch.runner.kept_shapes(stretch.inputs(inputs), stretch.needs(needs))
         batch = inputs[0].shape[1]
         return found + [(batch, *kind.sizes) for kind in self.program.states.values()]
 
@@ -215,21 +186,21 @@ class ChunkedRunner(Runner):
         cotangents: Sequence[Tensor | None],
     ) -> list[Tensor]:
         count, size = len(self.program.outputs), len(self.program.states)
-        stretches = self._stretches(len(inputs[0]))
+        stretches = self._stretches(len(inputs[0]), inputs[0])
         saved = self._shares(stretches, inputs, needs, kept[count:])
         between = list(kept[len(kept) - size :])
         outputs, carried = kept[:count], list(cotangents[count:])
         totals: dict[int, Tensor] = {}  # gradients of parameters, by position
-        d_inputs: list[tuple[_Stretch, list[Tensor]]] = []
+        d_inputs: list[tuple[Stretch, list[Tensor]]] = []
         d_states: list[Tensor] = []
         for position in reversed(range(len(stretches))):
             stretch = stretches[position]
             start = list(states) if position == 0 else between
             results = stretch.runner.run_backward(
-                [stretch.cut(x) for x in inputs],
+                stretch.inputs(inputs),
                 start,
-                self._given(stretch, params),
-                self._needs(stretch, needs),
+                stretch.given(params),
+                stretch.needs(needs),
                 [*(stretch.cut(y) for y in outputs), *saved[position]],
                 [*(None if d is None else stretch.cut(d) for d in cotangents[:count]), *carried],
             )
@@ -243,13 +214,13 @@ class ChunkedRunner(Runner):
         return [*self._joined(d_inputs), *(d_states if states else []), *d_params]
 
     def _shares(
-        self, stretches: Sequence[_Stretch], inputs: Tensors, needs: Sequence[bool], kept: Tensors
+        self, stretches: Sequence[Stretch], inputs: Tensors, needs: Sequence[bool], kept: Tensors
     ) -> list[list[Tensor]]:
         """What each stretch saved."""
         found, start = [], 0
         for stretch in stretches:
-            xs = [stretch.cut(x) for x in inputs]
-            stop = start + len(stretch.runner.kept_shapes(xs, self._needs(stretch, needs)))
+            xs = stretch.inputs(inputs)
+            stop = start + len(stretch.runner.kept_shapes(xs, stretch.needs(needs)))
             found.append(list(kept[start:stop]))
             start = stop
         return found
@@ -257,12 +228,11 @@ class ChunkedRunner(Runner):
     def _add(
         self,
         totals: dict[int, Tensor],
-        stretch: _Stretch,
+        stretch: Stretch,
         needs: Sequence[bool],
         gradients: Tensors,
     ) -> None:
         flags = list(needs[len(self.program.inputs) :])
-        order = list(range(len(flags))) if stretch.runner is self._rest else self._order
-        wanted = [k for k in order if flags[k]]
+        wanted = [k for k in stretch.order if flags[k]]
         for place, gradient in zip(wanted, gradients, strict=True):
             totals[place] = totals[place] + gradient if place in totals else gradient

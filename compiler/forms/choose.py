@@ -148,18 +148,41 @@ def predicted(graph: Graph, mapped: ScanMap, backend: str) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """How a cell with matrix states runs in blocks: steps of a block, and whether also where no
-    gradient is wanted."""
+    """How a cell with matrix states runs in blocks.
+
+    ``length`` are the steps of a block; ``without_gradients``: also where none is wanted.
+    In training a block costs as much as ``block`` steps do (see :func:`blocks_for`).
+    ``elements`` are the numbers that a step leaves for one example, ``spare`` the bytes that
+    steps may leave before they cost that much.
+    """
 
     length: int
     without_gradients: bool
+    block: float
+    elements: int
+    spare: int
+
+    def take_rest(self, steps: int, bytes_of_element: int) -> bool:
+        """Whether in training a sequence of so many steps should get padding up to a whole
+        block, rather than take the rest in steps.
+
+        ``bytes_of_element`` are those of one number of each example of the batch.
+        """
+        whole, rest = divmod(steps, self.length)
+        left = rest * self.elements * bytes_of_element
+        return left > self.spare and rest > self.block * (1 + whole * _FLAGS)
 
 
 # Seconds of a floating-point operation of the steps and of the products of blocks, and of a
 # byte of the states that steps leave for the backward pass; measured on one core.
 _STEP_FLOP = {"torch": 0.2e-9, "tvm": 0.02e-9}
 _BLOCK_FLOP = {"torch": 0.05e-9, "tvm": 0.03e-9}
-_SAVED_BYTE = {"torch": 1e-9, "tvm": 0.6e-9}
+_SAVED_BYTE = {"torch": 0.5e-9, "tvm": 0.1e-9}
+# Bytes of states that cost less, since they stay in the cache and in memory that was there
+# before: the GNU C library maps arrays of more than 32 MiB anew in each call.
+_SPARE = {"torch": 4 << 20, "tvm": 32 << 20}
+# What flags for padding add to each block, as a part of it.
+_FLAGS = 1 / 16
 # Steps of a block at most: where calls cost nothing, shorter ones have less to multiply, and are
 # there for shorter sequences.
 _LONGEST = {"torch": 64, "tvm": 32}
@@ -177,14 +200,14 @@ def blocks_for(graph: Graph, states: Sequence[str], form: str, backend: str) -> 
     shapes = [graph.type_of(graph.leaf_index(name, LeafRole.STATE)).sizes for name in states]
     widest = max(max(shape[-2:]) for shape in shapes)
     length = min(max(1 << (widest - 1).bit_length(), 16), _LONGEST[backend])
-    if form == CHUNKED:
-        return Blocks(length, without_gradients=True)
     elements = sum(prod(shape) for shape in shapes)
     rows = sum(prod(shape[:-2]) * sum(shape[-2:]) for shape in shapes)
     steps = 4 * elements * _STEP_FLOP[backend] + 8 * _CALL[backend]
     blocks = (4 * elements + 2 * length * rows) * _BLOCK_FLOP[backend]
     blocks += 30 * _CALL[backend] / length
-    saved = 4 * 4 * elements * _SAVED_BYTE[backend]
-    if 3 * steps + saved < 3 * blocks:
+    training = 3 * steps + 4 * 4 * elements * _SAVED_BYTE[backend]
+    if form == AUTO and training < 3 * blocks:
         return None
-    return Blocks(length, blocks < steps)
+    always = form == CHUNKED or blocks < steps
+    block = 3 * blocks * length / training
+    return Blocks(length, always, block, elements, _SPARE[backend])

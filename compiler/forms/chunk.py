@@ -14,6 +14,7 @@ from rnndsl.compiler.classes import classify_scan
 from rnndsl.compiler.forms.block_scan import solve
 from rnndsl.compiler.forms.delta import Delta, DeltaBlock, UnsolvedError, find_delta
 from rnndsl.compiler.forms.factors import Outer, outer_of, varying_axes
+from rnndsl.compiler.forms.held import without_choices
 from rnndsl.compiler.forms.lift import lift, repeated
 from rnndsl.compiler.forms.matrix_scan import Factor, MatrixScan
 from rnndsl.compiler.forms.normal import normalise
@@ -42,16 +43,13 @@ def chunk(graph: Graph, length: int) -> Graph:
     Inputs and outputs are [L, *shape], states as before.  NotChunkedError if a recurrence is
     not linear, or a matrix state is used in another way than by products with vectors.
     """
-    plan = split(graph)
-    plan = split(normalise(plan))
-    return _Chunker(plan, length).run()
+    return _Chunker(_normal_plan(graph), length).run()
 
 
 def matrix_states(graph: Graph) -> tuple[str, ...]:
     """The recurring states to which an outer product is added: those that chunks do not keep
     for each step."""
-    plan = split(graph)
-    plan = split(normalise(plan))
+    plan = _normal_plan(graph)
     found = []
     for stage in plan.stages:
         if stage.kind is not StageKind.SCAN or not stage.values:
@@ -63,6 +61,15 @@ def matrix_states(graph: Graph) -> tuple[str, ...]:
         if mapped is not None and outer_of(plan.graph, mapped.addend) is not None:
             found.append(mapped.state)
     return tuple(found)
+
+
+def _normal_plan(graph: Graph) -> Plan:
+    """The plan of a graph with its linear recurrences in normal form."""
+    plan = split(graph)
+    for rewrite in (without_choices, normalise):
+        found = rewrite(plan)
+        plan = plan if found is plan.graph else split(found)
+    return plan
 
 
 class _Chunker:

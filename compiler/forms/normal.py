@@ -210,6 +210,8 @@ def _choice(w: _Writer, maps: list[_Map], node: Node) -> _Map:
         return w.builder.op("where", condition.addend, *pair)
 
     addend = chosen(yes.addend, no.addend)
+    if yes.bare and no.bare:
+        return _Map(addend=addend, bare=True)
     pair = [w.constant(nothing) if v is None else v for v in (w.factor(yes), w.factor(no))]
     assert condition.addend is not None
     return _Map(w.builder.op("where", condition.addend, *pair), addend)
