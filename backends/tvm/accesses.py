@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from rnndsl.backends.tvm.tir_types import Buffer, Expr
+from rnndsl.backends.tvm.buffers import Buffer
+from rnndsl.backends.tvm.tir_types import Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,10 @@ class Access:
 
     buffer: Buffer
     indices: tuple[Expr, ...]
+
+    def distance(self) -> Expr:
+        """How many elements of the buffer are before it."""
+        return self.buffer.distance(self.indices)
 
 
 @dataclass(slots=True)

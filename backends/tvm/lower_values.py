@@ -9,6 +9,7 @@ from math import prod
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.buffers import view_of
 from rnndsl.backends.tvm.layout import Key, Layout, Slot, display_name, whole_lines
 from rnndsl.backends.tvm.lower_memory import Block, Memory, Panels
 from rnndsl.backends.tvm.lower_views import CONSTANTS, VIEWS, Indices, Read, shifted
@@ -131,7 +132,7 @@ class Values:
         offset: Expr,
         declarations: list[Stmt],
     ) -> Buffer:
-        buffer, declared = tir.view_of(base, name, shape, offset)
+        buffer, declared = view_of(base, name, shape, offset)
         declarations.append(declared)
         return buffer
 
@@ -309,7 +310,7 @@ class Values:
         """The memory of a value in another part, and its declaration."""
         slot = self._layout.slots[value]
         offset = self._fixed + part * self._per_part + slot.offset
-        return tir.view_of(self._workspace, "theirs", slot.shape, offset)
+        return view_of(self._workspace, "theirs", slot.shape, offset)
 
     def is_in_place(self, value: int) -> bool:
         """Whether a total is summed up in the caller's array."""

@@ -52,7 +52,7 @@ def in_one_piece(body: Callable[[Sequence[Expr]], object], sizes: Sequence[int])
     i, _ = tir.within("i", tir.index(0), prod(sizes[-count:]))
     with watched() as found:
         body([*at[:-count], *zeros, i])
-    return count if all(_steps(_place(access), [i]) for access in found.accesses) else 1
+    return count if all(_steps(access.distance(), [i]) for access in found.accesses) else 1
 
 
 def one_access(body: Callable[[], object]) -> Access | None:
@@ -78,15 +78,7 @@ def _stride(access: Access, variable: Expr) -> int | None:
 
 def _strides(access: Access, variables: Sequence[Expr]) -> list[int]:
     """The same for several variables; empty if it is not always as many for one of them."""
-    return _steps(tir.simplified(_place(access)), variables)
-
-
-def _place(access: Access) -> Expr:
-    """Elements from the beginning of the buffer on."""
-    place = tir.index(0)
-    for size, at in zip(access.buffer.shape, access.indices, strict=True):
-        place = place * size + at
-    return place
+    return _steps(tir.simplified(access.distance()), variables)
 
 
 def _steps(place: Expr, variables: Sequence[Expr]) -> list[int]:

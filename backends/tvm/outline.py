@@ -50,9 +50,9 @@ class Outline:
         if body is None:
             return None
         used = found.buffers.values()
-        declared = [tirx.DeclBuffer(entry.local, data=entry.pointer) for entry in used]
+        declared = [entry.declared for entry in used]
         whole = tir.sequence([*declared, body])
-        arguments = [(entry.pointer, tirx.address_of(entry.start())) for entry in used]
+        arguments = [(entry.pointer, entry.start()) for entry in used]
         arguments += [(variable, tir.index(value)) for value, variable in found.offsets.items()]
         for variable in tirx.analysis.undefined_vars(whole):
             if not any(variable.same_as(known) for known, _ in arguments):

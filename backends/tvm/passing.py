@@ -7,6 +7,7 @@ import re
 from tvm import ir, tirx
 
 from rnndsl.backends.tvm import tir
+from rnndsl.backends.tvm.buffers import argument, at_address, at_pointer
 from rnndsl.backends.tvm.half_floats import MEMORY
 from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import ITEM_BYTES
@@ -29,7 +30,8 @@ class Passing:
     def __init__(self, kind: Passed, dtype: str) -> None:
         self.declarations: list[Stmt] = []
         self._kind, self._dtype = kind, dtype
-        self._addresses: dict[Buffer, Expr] = {}
+        # How the caller passes each: the tensor, or its address.
+        self._given: dict[Buffer, Expr] = {}
         # Known only in a TABLE: where it is, and how many numbers are in it.
         self.table = tirx.Var("table", ir.PointerType(ir.PrimType(tir.INDEX)))
         self.numbers = tir.length("numbers")
@@ -39,26 +41,29 @@ class Passing:
         kind = dtype or self._dtype
         memory, itemsize = MEMORY.get(kind, kind), ITEM_BYTES[kind]
         if self._kind is Passed.TENSORS:
-            return tir.argument(name, shape, memory, itemsize)
-        address = tir.length(f"{name}_address")
-        buffer, declared = tir.at_address(address, name, shape, memory, itemsize)
-        self.declarations += declared
-        self._addresses[buffer] = address
+            buffer, given, declared = argument(name, shape, memory, itemsize)
+            self.declarations.append(declared)
+        else:
+            given = tir.length(f"{name}_address")
+            buffer, found = at_address(given, name, shape, memory, itemsize)
+            self.declarations += found
+        self._given[buffer] = given
         return buffer
 
     def params(self, buffers: list[Buffer], lengths: list[Expr]) -> tuple[list[Expr], list[Stmt]]:
         """The parameters of the function, for arguments in this order, and the statements that
         find the arguments in them."""
+        given = [self._given[buffer] for buffer in buffers]
         if self._kind is Passed.TENSORS:
-            return buffers, []
-        numbers = [*(self._addresses[buffer] for buffer in buffers), *lengths]
+            return given, []
+        numbers = [*given, *lengths]
         if self._kind is Passed.ADDRESSES:
             return numbers, []
-        size = (tir.index(len(numbers)),)
-        table = tirx.decl_buffer(size, tir.INDEX, "table", data=self.table)
+        size = (len(numbers),)
+        table, declared = at_pointer(self.table, "table", size, tir.INDEX, ITEM_BYTES["float64"])
         found = [
             tirx.Bind(number, tir.load(table, (tir.index(place),)))
             for place, number in enumerate(numbers)
         ]
         count = tirx.Bind(self.numbers, tir.index(len(numbers)))
-        return [self.table], [tirx.DeclBuffer(table, data=self.table), count, *found]
+        return [self.table], [declared, count, *found]

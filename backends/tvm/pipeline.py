@@ -3,7 +3,8 @@
 TVM's own pipeline simplifies expressions of floats as if they were exact, so that
 ``(x + c) - c`` becomes ``x``; and it puts the meaning of a name in place of each use, so that
 a chain of functions grows without bound.  LLVM simplifies what is left, within the rules of
-floating point.
+floating point.  Arrays have one index from the beginning (buffers.py), and nothing runs on another
+device: the passes for these, which take as long as the others together, are left out.
 """
 
 from __future__ import annotations
@@ -33,12 +34,10 @@ def _pipeline() -> tuple[Any, Any, Any]:
     transform = tirx.transform
     passes = tvm.transform.Sequential(
         [
-            transform.FlattenBuffer(),
             transform.VectorizeLoop(True),
             transform.UnrollLoop(),
             transform.VerifyMemory(),
             transform.AnnotateEntryFunc(),
-            transform.SplitHostDevice(),
             transform.MakePackedAPI(),
             _export,
         ]

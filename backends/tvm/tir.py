@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import lru_cache
+from math import prod
 from typing import Any
 
 import tvm
@@ -18,23 +18,17 @@ from tvm import ir, tirx
 from tvm.sym import Analyzer
 
 from rnndsl.backends.tvm.accesses import accessed, taken_apart
+from rnndsl.backends.tvm.buffers import INDEX, Buffer, dense, index, seen_from
 from rnndsl.backends.tvm.half_floats import MEMORY, narrowed, widened
-from rnndsl.backends.tvm.tir_types import Buffer, Expr, Extent, Stmt
+from rnndsl.backends.tvm.tir_types import Expr, Extent, Stmt
 from rnndsl.backends.tvm.written_once import written_once
 
-__all__ = ["Buffer", "Expr", "Extent", "Stmt"]
+__all__ = ["INDEX", "Buffer", "Expr", "Extent", "Stmt", "index"]
 
-INDEX = "int64"
 _HALVES = frozenset(MEMORY.values())
 # TVM's name for arrays that it must not ask its runtime for, which it does from 1 KiB on:
 # a library that is loaded without that runtime would call what is not there.
 _ON_THE_STACK = "disable_lower_builtin"
-
-
-@lru_cache(maxsize=1 << 12)
-def index(value: int) -> Expr:
-    """A constant index."""
-    return tirx.IntImm(INDEX, value)
 
 
 def number(value: float, dtype: str) -> Expr:
@@ -223,15 +217,17 @@ def vectorized(extent: int, body: Callable[[Expr], Stmt | None], name: str = "v"
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """A buffer as a function of its own sees it: from a pointer to its first element on."""
+    """An array as a function of its own sees it: from a pointer to its first element on."""
 
     buffer: Buffer
     local: Buffer
     pointer: Expr
+    declared: Stmt
 
     def start(self) -> Expr:
-        """The first element, for who calls the function."""
-        return tirx.BufferLoad(self.buffer, [index(0)] * len(self.buffer.shape))
+        """Where the first element is, for who calls the function."""
+        first = index(0) if self.buffer.offset is None else self.buffer.offset
+        return tirx.address_of(tirx.BufferLoad(self.buffer.elements, [first]))
 
 
 @dataclass(slots=True)
@@ -249,8 +245,6 @@ class Surroundings:
 
 # Of the function of its own that is being built, if there is one.
 _surroundings: ContextVar[Surroundings | None] = ContextVar("surroundings", default=None)
-# Longer than any array: functions of their own do not know the length of the first axis.
-_ANY_LENGTH = 1 << 48
 
 
 @contextmanager
@@ -279,41 +273,35 @@ def _seen_from_here(buffer: Buffer) -> Buffer:
     known = _surroundings.get()
     if known is None or buffer in known.registers:
         return buffer
-    if buffer in known.buffers:
-        return known.buffers[buffer].local
-    dtype = str(buffer.dtype)
-    pointer = tirx.Var(f"{buffer.name}_data", ir.PointerType(ir.PrimType(dtype)))
-    shape = [index(_ANY_LENGTH), *buffer.shape[1:]] if len(buffer.shape) else []
-    local = tirx.decl_buffer(
-        shape,
-        dtype,
-        buffer.name,
-        data=pointer,
-        data_alignment=buffer.data_alignment,
-        layout=None,
-    )
-    known.buffers[buffer] = Elsewhere(buffer, local, pointer)
-    return local
+    found = known.buffers.get(buffer)
+    if found is None:
+        pointer = tirx.Var(f"{buffer.name}_data", ir.PointerType(ir.PrimType(buffer.dtype)))
+        local, declared = seen_from(buffer, pointer)
+        found = known.buffers[buffer] = Elsewhere(buffer, local, pointer, declared)
+    return found.local
 
 
 def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
     """``buffer[indices] = value``"""
     accessed(buffer, indices)
-    if _memory(buffer) in _HALVES:
-        value = narrowed(value, _memory(buffer))
-    return tirx.BufferStore(_seen_from_here(buffer), value, list(indices))
+    if buffer.dtype in _HALVES:
+        value = narrowed(value, buffer.dtype)
+    here = _seen_from_here(buffer)
+    return tirx.BufferStore(here.elements, value, [here.place(indices)])
 
 
 def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """``buffer[indices]``; as float32 where it has 16 bits."""
     accessed(buffer, indices)
-    found = tirx.BufferLoad(_seen_from_here(buffer), list(indices))
-    return widened(found) if _memory(buffer) in _HALVES else found
+    here = _seen_from_here(buffer)
+    found = tirx.BufferLoad(here.elements, [here.place(indices)])
+    return widened(found) if buffer.dtype in _HALVES else found
 
 
 def address_of(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """The address of ``buffer[indices]``."""
-    return tirx.address_of(tirx.BufferLoad(_seen_from_here(buffer), list(indices)))
+    here = _seen_from_here(buffer)
+    return tirx.address_of(tirx.BufferLoad(here.elements, [here.place(indices)]))
 
 
 def ask_for(buffer: Buffer, indices: Sequence[Expr]) -> Stmt:
@@ -321,10 +309,6 @@ def ask_for(buffer: Buffer, indices: Sequence[Expr]) -> Stmt:
     place = address_of(buffer, indices)
     numbers = (tirx.IntImm("int32", n) for n in (1, 3, 1))  # to write, near, not code
     return tirx.Evaluate(tirx.call_llvm_intrin("void", "llvm.prefetch", place, *numbers))
-
-
-def _memory(buffer: Buffer) -> str:
-    return str(buffer.dtype)
 
 
 def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
@@ -344,51 +328,9 @@ def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
 
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
     """A small array that LLVM keeps in registers, and its declaration."""
-    buffer = tirx.decl_buffer(tuple(shape), dtype, name, layout=None)
+    elements = tirx.decl_buffer((index(prod(shape)),), dtype, name, layout=None)
+    buffer = dense(elements, dtype, shape)
     known = _surroundings.get()
     if known is not None:
         known.registers.add(buffer)
-    return buffer, tirx.AllocBuffer(buffer, annotations={_ON_THE_STACK: tirx.IntImm("bool", 1)})
-
-
-def argument(name: str, shape: Sequence[Extent], dtype: str, itemsize: int) -> Buffer:
-    """A dense array passed by the caller; aligned to its elements, nothing more is assumed."""
-    return tirx.decl_buffer(
-        tuple(index(s) if isinstance(s, int) else s for s in shape),
-        dtype,
-        name,
-        data_alignment=itemsize,
-        layout=None,
-    )
-
-
-def at_address(
-    address: Expr, name: str, shape: Sequence[Extent], dtype: str, itemsize: int
-) -> tuple[Buffer, list[Stmt]]:
-    """A dense array at an address, and its declaration."""
-    kind = ir.PointerType(ir.PrimType(dtype))
-    pointer = tirx.Var(f"{name}_data", kind)
-    buffer = tirx.decl_buffer(
-        tuple(index(s) if isinstance(s, int) else s for s in shape),
-        dtype,
-        name,
-        data=pointer,
-        data_alignment=itemsize,
-        layout=None,
-    )
-    bound = tirx.Bind(pointer, tirx.reinterpret(kind, address))
-    return buffer, [bound, tirx.DeclBuffer(buffer, data=pointer)]
-
-
-def view_of(base: Buffer, name: str, shape: Sequence[Extent], offset: Expr) -> tuple[Buffer, Stmt]:
-    """Elements of ``base`` from ``offset`` on in another shape, and the declaration."""
-    buffer = tirx.decl_buffer(
-        tuple(index(s) if isinstance(s, int) else s for s in shape),
-        base.dtype,
-        name,
-        data=base.data,
-        elem_offset=offset,
-        data_alignment=base.data_alignment,
-        layout=None,
-    )
-    return buffer, tirx.DeclBuffer(buffer, data=base.data)
+    return buffer, tirx.AllocBuffer(elements, annotations={_ON_THE_STACK: tirx.IntImm("bool", 1)})

@@ -6,5 +6,4 @@ from typing import Any
 
 Expr = Any
 Stmt = Any
-Buffer = Any
 Extent = Any  # an int, or an expression for the lengths known only at run time

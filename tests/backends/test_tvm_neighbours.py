@@ -8,19 +8,19 @@ import pytest
 
 pytest.importorskip("tvm", reason="TVM is not installed")
 
-from tvm import tirx
-
 from rnndsl.backends.tvm import tir
 from rnndsl.backends.tvm.accesses import counted
+from rnndsl.backends.tvm.buffers import Buffer, argument
 from rnndsl.backends.tvm.lower_views import regroup
 from rnndsl.backends.tvm.neighbours import in_one_piece
-from rnndsl.backends.tvm.tir_types import Buffer, Expr
+from rnndsl.backends.tvm.tir_types import Expr
 
 SIZES = (3, 4, 5)
 
 
 def buffer(*shape: int) -> Buffer:
-    return tirx.decl_buffer([tir.index(size) for size in shape], "float32", layout=None)
+    found, _, _ = argument("values", shape, "float32", 4)
+    return found
 
 
 def axes(*bodies: object) -> int:
