@@ -55,6 +55,7 @@ class ChunkedRunner(Runner):
     def __init__(self, program: SequenceProgram, form: Blocks) -> None:
         super().__init__(program)
         self._rest, self._form = Runner(program), form
+        self._orders: dict[Runner, list[int]] = {}  # see Stretch
 
     @cached_property
     def _blocks(self) -> Runner | None:
@@ -110,8 +111,10 @@ class ChunkedRunner(Runner):
         return Stretch(self._rest, start, stop, range(len(self.program.params)))
 
     def _in_blocks(self, runner: Runner, stop: int) -> Stretch:
-        places = {name: k for k, name in enumerate(self.program.params)}
-        order = [places[name] for name in runner.program.params]
+        order = self._orders.get(runner)
+        if order is None:
+            places = {name: k for k, name in enumerate(self.program.params)}
+            order = self._orders[runner] = [places[name] for name in runner.program.params]
         return BlockStretch(runner, 0, stop, order, self._form.length)
 
     # --------------------------------------------------------------------------- forward
