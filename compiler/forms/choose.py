@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 
@@ -184,12 +184,15 @@ _SPARE = {"torch": 4 << 20, "tvm": 32 << 20}
 # What flags for padding add to each block, as a part of it.
 _FLAGS = 1 / 16
 # Steps of a block at most: where calls cost nothing, shorter ones have less to multiply, and are
-# there for shorter sequences.
+# there for shorter sequences.  Where a block is put together of halves, each doubling is another
+# pass through it.
 _LONGEST = {"torch": 64, "tvm": 32}
+_LONGEST_BY_HALVES = {"torch": 64, "tvm": 16}
 
 
-def blocks_for(graph: Graph, states: Sequence[str], form: str, backend: str) -> Blocks | None:
-    """The blocks of a bound graph with such matrix states; None where steps are cheaper.
+def blocks_for(graph: Graph, states: Mapping[str, bool], form: str, backend: str) -> Blocks | None:
+    """The blocks of a bound graph with such matrix states, as :func:`matrix_states` finds them;
+    None where steps are cheaper.
 
     Within a block a step costs two products with as many vectors as the block has, beside the
     products with the state before it; so blocks are about as long as the state is wide.  Steps
@@ -199,7 +202,8 @@ def blocks_for(graph: Graph, states: Sequence[str], form: str, backend: str) -> 
         return None
     shapes = [graph.type_of(graph.leaf_index(name, LeafRole.STATE)).sizes for name in states]
     widest = max(max(shape[-2:]) for shape in shapes)
-    length = min(max(1 << (widest - 1).bit_length(), 16), _LONGEST[backend])
+    longest = (_LONGEST_BY_HALVES if any(states.values()) else _LONGEST)[backend]
+    length = min(max(1 << (widest - 1).bit_length(), 16), longest)
     elements = sum(prod(shape) for shape in shapes)
     rows = sum(prod(shape[:-2]) * sum(shape[-2:]) for shape in shapes)
     steps = 4 * elements * _STEP_FLOP[backend] + 8 * _CALL[backend]

@@ -46,21 +46,27 @@ def chunk(graph: Graph, length: int) -> Graph:
     return _Chunker(_normal_plan(graph), length).run()
 
 
-def matrix_states(graph: Graph) -> tuple[str, ...]:
+def matrix_states(graph: Graph) -> dict[str, bool]:
     """The recurring states to which an outer product is added: those that chunks do not keep
-    for each step."""
+    for each step.
+
+    For each whether its blocks are put together of halves: where it is read before it is
+    written, or has a factor for each row or column.
+    """
     plan = _normal_plan(graph)
-    found = []
+    found = {}
     for stage in plan.stages:
         if stage.kind is not StageKind.SCAN or not stage.values:
             continue
         if find_delta(plan.graph, stage) is not None:
-            found.append(stage.states[0])
+            found[stage.states[0]] = True
             continue
         mapped = scan_map(plan.graph, stage)
-        if mapped is not None and outer_of(plan.graph, mapped.addend) is not None:
-            found.append(mapped.state)
-    return tuple(found)
+        outer = None if mapped is None else outer_of(plan.graph, mapped.addend)
+        if mapped is not None and outer is not None:
+            axes = () if mapped.factor is None else varying_axes(plan.graph, mapped.factor)
+            found[mapped.state] = not set(axes) <= set(outer.axes[0]) & set(outer.axes[1])
+    return found
 
 
 def _normal_plan(graph: Graph) -> Plan:
