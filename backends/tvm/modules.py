@@ -30,7 +30,7 @@ def in_modules(functions: Functions, most: int) -> list[Functions]:
     # Functions that follow each other are alike: they go to different modules by turns.
     for name in parts:
         min(groups, key=len).append(name)
-    return [_importing({name: functions[name] for name in group}) for group in groups]
+    return [_importing({name: functions[name] for name in group}) for group in groups if group]
 
 
 def _importing(module: dict[Any, tirx.PrimFunc]) -> Functions:

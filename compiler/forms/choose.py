@@ -168,7 +168,8 @@ class Blocks:
 
         ``bytes_of_element`` are those of one number of each example of the batch.
         """
-        whole, rest = divmod(steps, self.length)
+        # Not divmod: while a call is traced, its steps are a symbol.
+        whole, rest = steps // self.length, steps % self.length
         left = rest * self.elements * bytes_of_element
         return left > self.spare and rest > self.block * (1 + whole * _FLAGS)
 

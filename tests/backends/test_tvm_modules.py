@@ -24,10 +24,10 @@ from rnndsl.compiler.sizes import bind_sizes
 from rnndsl.compiler.split import split
 
 
-def kernel(cell: str) -> Kernel:
+def kernel(cell: str, parts: bool = True) -> Kernel:
     found = load(cell)
     graph = bind_sizes(lower_cell(found).graph, {"D": 5, "H": 9}, found.sources())
-    options = Options(packed_weights=False, passing=Passed.TABLE, shared=True, in_modules=True)
+    options = Options(packed_weights=False, passing=Passed.TABLE, shared=True, in_modules=parts)
     return lower(split(separate(graph).step), options=options).without_entry()
 
 
@@ -57,6 +57,13 @@ def test_few_functions_are_not_scattered() -> None:
     functions = kernel("lstm").functions
     (module,) = in_modules(functions, 16)
     assert names(module) == names(functions)
+
+
+def test_a_kernel_made_for_one_module_is_not_scattered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modules_of, "_LEAST", 1)
+    functions = kernel("hyperlstm", parts=False).functions
+    (module,) = in_modules(functions, 3)
+    assert len(module) == len(functions) > 3
 
 
 @pytest.mark.skipif(not has_linker(), reason="no C compiler")
