@@ -55,18 +55,18 @@ class ChunkedRunner(Runner):
     def __init__(self, program: SequenceProgram, form: Blocks) -> None:
         super().__init__(program)
         self._rest, self._form = Runner(program), form
-        self._orders: dict[Runner, list[int]] = {}  # see Stretch
 
     @cached_property
-    def _blocks(self) -> Runner | None:
+    def _blocks(self) -> BlockStretch | None:
+        """No steps yet, to be taken in blocks; None for cells that have no such form."""
         return self._made(flags=False)
 
     @cached_property
-    def _padded(self) -> Runner | None:
-        """The runner of blocks whose steps have a flag, 0 for padding."""
+    def _padded(self) -> BlockStretch | None:
+        """The same in blocks whose steps have a flag, 0 for padding."""
         return self._blocks if VALID in self.program.inputs else self._made(flags=True)
 
-    def _made(self, flags: bool) -> Runner | None:
+    def _made(self, flags: bool) -> BlockStretch | None:
         program, length = self.program, self._form.length
 
         def cut() -> Program | None:
@@ -81,7 +81,9 @@ class ChunkedRunner(Runner):
         blocks = kept_with_kernels(program.backend, "chunks", made_of, cut)
         if blocks is None:
             return None
-        return Runner(replace(program, prepare=blocks.prepare, step=blocks.step, form=STEPS))
+        cells = replace(program, prepare=blocks.prepare, step=blocks.step, form=STEPS)
+        places = {name: k for k, name in enumerate(program.params)}
+        return BlockStretch(Runner(cells), 0, 0, [places[name] for name in cells.params], length)
 
     @property
     def step(self) -> Callable[..., tuple[Tensors, ...]]:
@@ -97,11 +99,11 @@ class ChunkedRunner(Runner):
         """What to run, in the direction of time; ``like`` is an input of training."""
         pays = like is not None and self._form.take_rest(steps, like.shape[1] * like.element_size())
         if pays and self._padded is not None:
-            return [self._in_blocks(self._padded, steps)]
+            return [replace(self._padded, stop=steps)]
         whole = steps - steps % self._form.length
         if not whole or self._blocks is None:
             return [self._in_steps(0, steps)]
-        blocks = self._in_blocks(self._blocks, whole)
+        blocks = replace(self._blocks, stop=whole)
         if whole == steps:
             return [blocks]
         rest = self._in_steps(whole, steps)
@@ -109,13 +111,6 @@ class ChunkedRunner(Runner):
 
     def _in_steps(self, start: int, stop: int) -> Stretch:
         return Stretch(self._rest, start, stop, range(len(self.program.params)))
-
-    def _in_blocks(self, runner: Runner, stop: int) -> Stretch:
-        order = self._orders.get(runner)
-        if order is None:
-            places = {name: k for k, name in enumerate(self.program.params)}
-            order = self._orders[runner] = [places[name] for name in runner.program.params]
-        return BlockStretch(runner, 0, stop, order, self._form.length)
 
     # --------------------------------------------------------------------------- forward
 
@@ -137,7 +132,7 @@ class ChunkedRunner(Runner):
         size = max(_STEPS_AT_ONCE // self._form.length, 1) * self._form.length
         for stretch in self._stretches(steps):
             cuts = [stretch]
-            if stretch.runner is self._blocks:
+            if isinstance(stretch, BlockStretch):
                 starts = range(stretch.start, stretch.stop, size)
                 cuts = [replace(stretch, start=s, stop=min(s + size, stretch.stop)) for s in starts]
             found += cuts[::-1] if self.program.reverse else cuts
@@ -190,7 +185,7 @@ class ChunkedRunner(Runner):
     ) -> list[Tensor]:
         count, size = len(self.program.outputs), len(self.program.states)
         stretches = self._stretches(len(inputs[0]), inputs[0])
-        saved = self._shares(stretches, inputs, needs, kept[count:])
+        saved = self._shares(stretches, inputs, needs, kept[count : len(kept) - size])
         between = list(kept[len(kept) - size :])
         outputs, carried = kept[:count], list(cotangents[count:])
         totals: dict[int, Tensor] = {}  # gradients of parameters, by position
@@ -219,14 +214,14 @@ class ChunkedRunner(Runner):
     def _shares(
         self, stretches: Sequence[Stretch], inputs: Tensors, needs: Sequence[bool], kept: Tensors
     ) -> list[list[Tensor]]:
-        """What each stretch saved."""
+        """What each stretch saved; the last one all that is left."""
         found, start = [], 0
-        for stretch in stretches:
+        for stretch in stretches[:-1]:
             xs = stretch.inputs(inputs)
             stop = start + len(stretch.runner.kept_shapes(xs, stretch.needs(needs)))
             found.append(list(kept[start:stop]))
             start = stop
-        return found
+        return [*found, list(kept[start:])]
 
     def _add(
         self,

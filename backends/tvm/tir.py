@@ -293,15 +293,19 @@ def store(buffer: Buffer, indices: Sequence[Expr], value: Expr) -> Stmt:
 def load(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """``buffer[indices]``; as float32 where it has 16 bits."""
     accessed(buffer, indices)
-    here = _seen_from_here(buffer)
-    found = tirx.BufferLoad(here.elements, [here.place(indices)])
+    found = _element(buffer, indices)
     return widened(found) if buffer.dtype in _HALVES else found
 
 
 def address_of(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
     """The address of ``buffer[indices]``."""
+    return tirx.address_of(_element(buffer, indices))
+
+
+def _element(buffer: Buffer, indices: Sequence[Expr]) -> Expr:
+    """``buffer[indices]`` as it lies in memory."""
     here = _seen_from_here(buffer)
-    return tirx.address_of(tirx.BufferLoad(here.elements, [here.place(indices)]))
+    return tirx.BufferLoad(here.elements, [here.place(indices)])
 
 
 def ask_for(buffer: Buffer, indices: Sequence[Expr]) -> Stmt:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,13 @@ from rnndsl.backends.torch import Layer
 from rnndsl.backends.torch.program import make_program
 from rnndsl.backends.torch.programs import find_runner, register
 from rnndsl.compiler.forms.choose import Blocks
-from tests.backends.test_forms import assert_same, make, problem_for
+from tests.backends.test_forms import assert_same, make, needs_tvm, problem_for
 from tests.cells.affine_cells import affine_cell
 from tests.cells.differential import values
 from tests.test_fuzz import torch_values
 
 LENGTHS = (1, 15, 16, 31, 32, 33, 40, 63, 64, 65)
 LIBRARY = ("deltanet", "gated_linear_attention", "linear_attention", "mlstm")
-needs_tvm = pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="no tvm")
 
 
 @pytest.fixture

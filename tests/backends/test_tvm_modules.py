@@ -50,6 +50,7 @@ def test_the_kernel_is_in_the_first_of_modules_of_about_the_same_size(
     monkeypatch.setattr(modules_of, "_LEAST", 10)
     first, *others = in_modules(kernel("hyperlstm").functions, 3)
     assert "sequence_worker" in names(first)
+    assert len(others) == 2
     assert all(abs(len(other) - len(first)) <= 1 for other in others)
 
 
