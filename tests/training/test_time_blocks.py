@@ -178,7 +178,8 @@ def test_it_goes_backward_once_and_notices_changed_parameters() -> None:
 
 
 def test_autocast_is_that_of_the_call() -> None:
-    problem = Problem(lambda: nn.LSTM(WIDTH, HIDDEN))
+    # Not nn.LSTM: PyTorch has no bfloat16 one for processors without AVX512.
+    problem = Problem(lambda: rnndsl.layer("lstm", WIDTH, HIDDEN, backend="torch"))
     for module in (problem.embedding, problem.layer, problem.head):
         module.float()
     seen = []
@@ -191,9 +192,11 @@ def test_autocast_is_that_of_the_call() -> None:
     given = problem.embedding, problem.layer, head, problem.tokens, problem.targets
     state = tuple(s.detach().float() for s in state_tensors(problem.state))
     with torch.autocast("cpu", torch.bfloat16):
-        loss, _ = blockwise_loss(*given, state, memory_budget="60kB")
+        loss, _ = blockwise_loss(*given, state, memory_budget="20kB")
+    blocks = len(seen)
     loss.backward()  # type: ignore[no-untyped-call]
-    assert set(seen) == {torch.bfloat16} and len(seen) > 10
+    # Blocks that are run again are run as the first time.
+    assert set(seen) == {torch.bfloat16} and len(seen) > blocks > 1
 
 
 def test_mistakes_are_named() -> None:
