@@ -34,6 +34,7 @@ _PACKAGE = Path(__file__).parent
 _FOLDERS = ("checking", "parsing", "stdlib", "compiler", "backends")
 
 _log = logging.getLogger(__name__)
+_unusable: set[Path] = set()
 T = TypeVar("T")
 
 
@@ -57,6 +58,8 @@ def _kept(kind: str, made_of: object, make: Callable[[], T]) -> T:
         found: T = pickle.loads(_read(path))  # kernels lie there, too
     except FileNotFoundError:
         pass
+    except OSError as error:
+        say_unusable(folder, error)
     except Exception as error:  # noqa: BLE001  # a damaged pickle raises anything
         _log.warning("%s is made again: %s", path, error)
     else:
@@ -94,6 +97,13 @@ def cache_root() -> Path | None:
         return _usual_folder() / "rnndsl"
     except RuntimeError:  # a user without a home
         return None
+
+
+def say_unusable(folder: Path, error: OSError) -> None:
+    """Log, once for a folder, that later processes will find nothing in it."""
+    if folder not in _unusable:
+        _unusable.add(folder)
+        _log.warning("nothing can be kept in %s, so all is made again: %s", folder, error)
 
 
 @cache
@@ -146,7 +156,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, result: object) -> None:
-    """Put a result in its place; a line is logged where that fails."""
+    """Put a result in its place, if there is one."""
     body = pickled(result)
     folder = path.parent
     try:
@@ -161,7 +171,7 @@ def _write(path: Path, result: object) -> None:
             raise
         _trim(folder)
     except OSError as error:
-        _log.warning("results cannot be kept in %s: %s", folder, error)
+        say_unusable(folder, error)
 
 
 def _trim(folder: Path) -> None:

@@ -22,9 +22,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="rewrite the expected part of golden files"
     )
+    parser.addoption(
+        "--every-cell", action="store_true", help="compile every random cell with TVM, not some"
+    )
 
 
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be rewritten rather than compared."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def every_cell(request: pytest.FixtureRequest) -> bool:
+    """Whether TVM is to compile every random cell."""
+    return bool(request.config.getoption("--every-cell"))

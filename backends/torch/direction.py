@@ -98,7 +98,7 @@ class Direction(nn.Module):
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from torch's default generator."""
         seed = next_seed()
-        if any(tensor.is_meta for tensor in self.tensors()):
+        if seed is None or any(tensor.is_meta for tensor in self.tensors()):
             return
         with torch.no_grad():
             for name, value in initialize(self.specs, self.sizes, seed).items():

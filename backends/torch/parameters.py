@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 def parameter_paths(names: Sequence[str], taken: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -63,6 +64,8 @@ def register(root: nn.Module, path: tuple[str, ...], value: Tensor, trainable: b
         module.register_buffer(path[-1], value)
 
 
-def next_seed() -> int:
-    """A seed drawn from torch's default generator, so that torch.manual_seed decides it."""
-    return int(torch.randint(0, 2**62, (), dtype=torch.int64, device="cpu"))
+def next_seed() -> int | None:
+    """A seed drawn from torch's default generator, so that torch.manual_seed decides it; None
+    where tensors are made without their numbers."""
+    drawn = torch.randint(0, 2**62, (), dtype=torch.int64, device="cpu")
+    return None if isinstance(drawn, FakeTensor) else int(drawn)

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnndsl.kept import say_unusable
+
 MOST_BYTES = 1 << 28
 _FORMAT = 1
 # What a process that was killed left behind is old by then.
@@ -53,7 +55,10 @@ class KernelStore:
             entry = _read(index)
         except FileNotFoundError:
             return None
-        except (OSError, Damaged) as error:
+        except OSError as error:
+            say_unusable(self.folder, error)
+            return None
+        except Damaged as error:
             self.drop(key, str(error))
             return None
         with contextlib.suppress(OSError):
@@ -63,7 +68,7 @@ class KernelStore:
     def keep(
         self, key: str, about: Mapping[str, Any], write: Callable[[Path], None]
     ) -> Entry | None:
-        """Store what ``write`` puts into a file; None, and a line logged, where that fails."""
+        """Store what ``write`` puts into a file; None, and a line logged once, where that fails."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".new-", dir=self.folder) as place:
@@ -77,7 +82,7 @@ class KernelStore:
                 library.replace(self.folder / name)
                 index.replace(self._index(key))
         except OSError as error:
-            _log.warning("kernels cannot be kept in %s: %s", self.folder, error)
+            say_unusable(self.folder, error)
             return None
         self._trim(key)
         return Entry(about, self.folder / name)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rnndsl.backends.torch.module import Layer
+from rnndsl.backends.tvm.toolchain import require_tvm
 from rnndsl.bench.problem import Problem, make_layer
 from rnndsl.bench.subject import OnTorch, Subject, on_torch
 
@@ -31,6 +32,7 @@ def prepare_auto(problem: Problem) -> Subject:
 def _with_backend(problem: Problem, backend: str) -> Subject:
     """On the same weights.  TVM is imported here: that is no compile time."""
     if find_spec("tvm") is not None:
+        require_tvm()
         import_module("rnndsl.backends.tvm.lower_kernel")
     made = make_layer(problem.cell, problem.shape, problem.numbers, backend, problem.options)
     with torch.no_grad():

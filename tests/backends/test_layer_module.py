@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rnndsl
 from rnndsl.backends.torch import LayerInputError, LayerOptionError, NonFiniteError, TransformError
@@ -320,3 +321,14 @@ def test_another_default_device_does_not_matter() -> None:
     assert {t.device.type for t in (y, step, x.grad, *layer.parameters())} == {"cpu"}
     with torch.device("meta"), pytest.raises(LayerInputError, match="from 1 to 4"):
         layer(x, lengths=[5, 2])
+
+
+def test_a_layer_of_tensors_without_numbers_tells_shapes() -> None:
+    with FakeTensorMode():
+        layer = rnndsl.layer("lstm", 3, 5)
+        x = torch.empty(4, 2, 3, requires_grad=True)
+        y, (h, _) = layer(x)
+        y.sum().backward()
+    assert x.grad is not None
+    assert (y.shape, h.shape, x.grad.shape) == ((4, 2, 5), (1, 2, 5), (4, 2, 3))
+    assert all(parameter.grad is not None for parameter in layer.parameters())

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from rnndsl.bench.subject import Subject
 from rnndsl.bench.timing import Sample
 from rnndsl.cli import main
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--shape", "4,2,3,5", "--seconds", "0.001", "--threads", "1"]
 
 
@@ -289,3 +293,18 @@ def test_what_a_peer_raises_is_told_and_the_others_are_measured(
     monkeypatch.setattr(torch_nn, "prepare", prepare)
     assert bench("lstm", *TINY, "--infer", "--peers", "torch,nn") == 0
     assert "nn is missing: it failed: ZeroDivisionError: half a cell" in capsys.readouterr().out
+
+
+def test_a_tvm_that_does_not_load_is_a_clear_error(tmp_path: Path) -> None:
+    broken = tmp_path / "tvm" / "__init__.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError('no libtvm.so')\n")
+    found = subprocess.run(
+        [sys.executable, "-m", "rnndsl", "bench", "lstm", *TINY, "--peers", "auto", "--infer"],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr.startswith("error[E0501]") and "no libtvm.so" in found.stderr
