@@ -13,7 +13,7 @@ from rnndsl.compiler.builder import Builder
 from rnndsl.compiler.classes import classify_scan
 from rnndsl.compiler.forms.block_scan import solve
 from rnndsl.compiler.forms.delta import Delta, DeltaBlock, UnsolvedError, find_delta
-from rnndsl.compiler.forms.factors import Outer, outer_of, varying_axes
+from rnndsl.compiler.forms.factors import Outer, outer_of, side_of, varying_axes
 from rnndsl.compiler.forms.held import without_choices
 from rnndsl.compiler.forms.lift import lift, repeated
 from rnndsl.compiler.forms.matrix_scan import Factor, MatrixScan
@@ -65,7 +65,7 @@ def matrix_states(graph: Graph) -> dict[str, bool]:
         outer = None if mapped is None else outer_of(plan.graph, mapped.addend)
         if mapped is not None and outer is not None:
             axes = () if mapped.factor is None else varying_axes(plan.graph, mapped.factor)
-            found[mapped.state] = not set(axes) <= set(outer.axes[0]) & set(outer.axes[1])
+            found[mapped.state] = side_of(axes, *outer.axes) is not None
     return found
 
 

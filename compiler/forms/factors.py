@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rnndsl.compiler.ir import Graph, Node
 from rnndsl.compiler.op_types import ints_attr, parse_spec
 from rnndsl.compiler.ops import OPS
 
 Axes = tuple[int, ...]
+T = TypeVar("T")
 
 
 def varying_axes(graph: Graph, value: int) -> Axes:
@@ -25,6 +28,15 @@ def varying_axes(graph: Graph, value: int) -> Axes:
             parts = [varying_axes(graph, v) for v in node.operands]
             return tuple(sorted({axis for part in parts for axis in part}))
     return tuple(range(rank))
+
+
+def side_of(varying: Iterable[T], first: Iterable[T], second: Iterable[T]) -> int | None:
+    """The part of an outer product that a factor goes with, 0 or 1, by the axes of each; None for
+    a factor that is one number for each matrix."""
+    axes, here, there = set(varying), set(first), set(second)
+    if axes <= here & there:
+        return None
+    return 0 if axes <= here else 1
 
 
 def is_zero(graph: Graph, value: int) -> bool:

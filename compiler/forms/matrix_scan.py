@@ -21,6 +21,7 @@ from rnndsl.compiler.forms.decay import (
     ones_below,
     time_first,
 )
+from rnndsl.compiler.forms.factors import side_of
 from rnndsl.compiler.forms.parts import EXTRA, Part, times
 from rnndsl.dims import Dim, dim
 
@@ -54,13 +55,10 @@ class MatrixScan:
     ) -> None:
         self.b, self.length, self.state, self.parts = builder, length, state, parts
         self.factor = factor
-        first, second = (set(part.letters) for part in parts)
-        varying = set(factor.letters)
-        # The side that the factor goes with; None if it is a number for each matrix.
-        self.side: int | None = None
-        if not varying <= first & second:
-            self.side = 0 if varying <= first else 1
-            assert factor.value is not None and varying <= (first, second)[self.side]
+        self.side = side_of(factor.letters, *(part.letters for part in parts))
+        if self.side is not None:
+            assert factor.value is not None
+            assert set(factor.letters) <= set(parts[self.side].letters)
         self._decay: Decay | None = None
         self._levels = None if self.side is None else levels(builder, factor.value or 0)
 
