@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
@@ -154,14 +155,21 @@ def test_each_pass_alone_keeps_values_and_gradients(name: str) -> None:
     if name == "drop-stop-grad":
         pytest.skip("runs after differentiation: it is there to lose the stops")
     for seed in range(0, CELLS, 10):
-        _, problem = layer_and_problem(seed)
+        problem, exact, allowed = known(seed)
         with np.errstate(all="ignore"):
-            exact = values(problem)
-            allowed = tolerances(problem, exact, np.float64)
             changed = run_pipeline(problem.graph, Pipeline((PASSES[name],)))
             found = values(Problem(changed, *_numbers(problem)))
         if allowed is not None:
             assert_close({n: a for n, a in found.items() if n in exact}, exact, allowed)
+
+
+@cache
+def known(seed: int) -> tuple[Problem, dict[str, Array], dict[str, Array] | None]:
+    """A problem, what is right, and how far from it float64 may be (see ``tolerances``)."""
+    _, problem = layer_and_problem(seed)
+    with np.errstate(all="ignore"):
+        exact = values(problem)
+        return problem, exact, tolerances(problem, exact, np.float64)
 
 
 def _numbers(problem: Problem) -> tuple[dict[str, Array], ...]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from rnndsl.compiler.autodiff import (
+    Differentiated,
     SavePolicy,
     differentiate,
     differentiate_shared,
@@ -21,7 +23,7 @@ from rnndsl.compiler.autodiff import (
 from rnndsl.compiler.interpreter import run, run_shared
 from rnndsl.compiler.ir import Graph, ResultRole
 from rnndsl.compiler.op_meaning import Array
-from rnndsl.compiler.separate import separate
+from rnndsl.compiler.separate import Program, separate
 
 Arrays = dict[str, Array]
 
@@ -75,8 +77,7 @@ def make_problem(graph: Graph, params: Arrays, length: int, batch: int, seed: in
 
 def values(problem: Problem, save: SavePolicy = save_cheapest) -> Arrays:
     """Outputs, final states, and gradients ``d.*`` of inputs, states and parameters."""
-    program = separate(problem.graph)
-    made = differentiate(program.step, save)
+    program, made = _differentiated(problem.graph, save)
     shared = problem.params | run_shared(program.prepare, problem.params)
     forward = run(made.forward, problem.inputs, problem.states, shared)
     streams = {**problem.inputs, **forward.outputs}
@@ -91,6 +92,12 @@ def values(problem: Problem, save: SavePolicy = save_cheapest) -> Arrays:
     found |= {f"next {name}": value for name, value in forward.states.items()}
     found |= back.outputs | back.states
     return found | _parameter_gradients(program.prepare, problem.params, back.sums)
+
+
+@lru_cache(maxsize=1)  # the same graph on other numbers is what often follows
+def _differentiated(graph: Graph, save: SavePolicy) -> tuple[Program, Differentiated]:
+    program = separate(graph)
+    return program, differentiate(program.step, save)
 
 
 def _parameter_gradients(prepare: Graph, params: Arrays, sums: Arrays) -> Arrays:
