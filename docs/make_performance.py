@@ -198,12 +198,20 @@ def _compile_times(found: Any) -> Iterable[str]:
         (
             [
                 cell,
-                *(seconds_text(entry[key]) for key in ("cold", "cold_longer", "warm")),
+                *(_of_rounds(entry, key) for key in ("cold", "cold_longer", "warm")),
                 "yes" if entry["warm_imports_compiler"] else "no",
             ]
             for cell, entry in sorted(found.items())
         ),
     )
+
+
+def _of_rounds(entry: Mapping[str, Any], key: str) -> str:
+    """The median, and the least and the most of the rounds where there were several."""
+    text = seconds_text(entry[key])
+    seconds = [found[key] for found in entry.get("rounds", ())]
+    ends = f"{seconds_text(min(seconds))} - {seconds_text(max(seconds))}" if seconds else ""
+    return f"{text} ({ends})" if ends else text
 
 
 def _torch_compile(found: Any) -> Iterable[str]:

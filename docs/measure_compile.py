@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from again import output_of, run_again
 
 SIZES = {"D": 200, "H": 200}
 SHAPES = ((35, 20), (100, 20))  # T and B: the time must not depend on them
+ROUNDS = 3
 FILE = Path(__file__).parent / "performance" / "compile_times.json"
 MAKING = "rnndsl.backends.tvm.lower_kernel"  # imported only where something is compiled
 
@@ -68,18 +70,27 @@ def elsewhere(cell: str, steps: int, batch: int, imported: bool, cache: str) -> 
 
 
 def measure(cell: str) -> dict[str, Any]:
-    """Cold at each shape, then warm."""
-    colds = []
-    for steps, batch in SHAPES:
-        with tempfile.TemporaryDirectory() as cache:
-            colds.append(elsewhere(cell, steps, batch, True, cache)["seconds"])
-            if len(colds) == 1:
-                warm = elsewhere(cell, steps, batch, False, cache)
+    """Medians over rounds, and the rounds: single ones differ by a fifth."""
+    rounds = [one_round(cell) for _ in range(ROUNDS)]
+    medians = {
+        key: median(found[key] for found in rounds) for key in ("cold", "cold_longer", "warm")
+    }
+    imports = any(found["imports"] for found in rounds)
+    return {**medians, "warm_imports_compiler": imports, "rounds": rounds}
+
+
+def one_round(cell: str) -> dict[str, Any]:
+    """Seconds cold at each shape, and from disk; whether the last imported what compiles."""
+    with tempfile.TemporaryDirectory() as cache:
+        cold = elsewhere(cell, *SHAPES[0], True, cache)["seconds"]
+        warm = elsewhere(cell, *SHAPES[0], False, cache)
+    with tempfile.TemporaryDirectory() as cache:
+        longer = elsewhere(cell, *SHAPES[1], True, cache)["seconds"]
     return {
-        "cold": colds[0],
-        "cold_longer": colds[1],
+        "cold": cold,
+        "cold_longer": longer,
         "warm": warm["seconds"],
-        "warm_imports_compiler": warm["compiler_imported"],
+        "imports": warm["compiler_imported"],
     }
 
 

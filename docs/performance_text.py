@@ -58,7 +58,8 @@ COMPILE = """\
 
 From the making of a layer to the end of its first training step (forward and backward, T = 35,
 B = 20, D = H = 200), less the time of a later step, without imports, each in a process of its own
-on one thread: with an empty cache on disk, likewise at T = 100, and with the kernels on disk.
+on one thread: with an empty cache on disk, likewise at T = 100, and with the kernels on disk.  Where
+there were several rounds it is their median, beside the least and the most.
 """
 
 TORCH_COMPILE = """\
