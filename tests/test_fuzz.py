@@ -28,7 +28,7 @@ CHUNK = 25
 CHUNKS = [range(start, start + CHUNK) for start in range(0, CELLS, CHUNK)]
 SHAPES = ((4, 2), (1, 3), (3, 1))  # T, B
 # Which cells TVM compiles unless it is to compile all: the first, and how many further the next.
-LAYERS, FLOAT64, FLOAT32 = (0, 5), (1, 5), (2, 10)
+LAYERS, FLOAT64, FLOAT32 = (0, 8), (1, 8), (2, 25)
 # More than one chaotic draw in ten would mean that the cells test little.
 MOST_CHAOTIC = CHUNK // 10
 

@@ -248,8 +248,7 @@ def _exchange(layer: list[int], ends: dict[int, list[list[tuple[float, int]]]]) 
     improved = False
     for k in range(len(layer) - 1):
         left, right = layer[k], layer[k + 1]
-        pairs = list(zip(ends[left], ends[right], strict=True))
-        if sum(_inversions(a, b) for a, b in pairs) > sum(_inversions(b, a) for a, b in pairs):
+        if sum(map(_saved, ends[left], ends[right])) > 0:
             layer[k], layer[k + 1] = right, left
             improved = True
     return improved
@@ -285,6 +284,18 @@ def _crossings(result: Layers, order: list[list[int]]) -> int:
 def _inversions(lefts: list[tuple[float, int]], rights: list[tuple[float, int]]) -> int:
     """The cost of the crossings between pieces that start at the left and at the right."""
     return sum(p * q for a, p in lefts for b, q in rights if a > b)
+
+
+def _saved(lefts: list[tuple[float, int]], rights: list[tuple[float, int]]) -> int:
+    """By how much the crossings become cheaper if the left and the right change places."""
+    cost = 0
+    for a, p in lefts:
+        for b, q in rights:
+            if a > b:
+                cost += p * q
+            elif a < b:
+                cost -= p * q
+    return cost
 
 
 def _crossing_cost(readers: int) -> int:
