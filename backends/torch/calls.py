@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-import torch
-
 from rnndsl.backends.torch.program import CHEAP, DEFAULT, SequenceProgram, make_program
 from rnndsl.backends.torch.programs import register
 from rnndsl.backends.torch.variants import with_lengths, with_resets, with_taps
@@ -72,8 +70,6 @@ def _call(request: Request) -> tuple[str, str, tuple[str, ...]]:
     return register(program), program.text, tuple(program.params)
 
 
-# torch.compile evaluates this while it traces: compiling a cell is not part of a user's graph.
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def program_call(
     request: Request,
     portable: bool,
@@ -88,3 +84,8 @@ def program_call(
     """
     handle, whole, params = _call(request.extended(taps, resets, lengths))
     return (whole if portable else handle), params
+
+
+# torch.compile evaluates this while it traces: compiling a cell is not part of a user's graph.  So
+# says torch.compiler.assume_constant_result, too, which needs a second to load the tracer.
+program_call._dynamo_marked_constant = True  # type: ignore[attr-defined]
