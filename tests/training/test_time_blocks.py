@@ -195,8 +195,8 @@ def test_autocast_is_that_of_the_call() -> None:
         loss, _ = blockwise_loss(*given, state, memory_budget="20kB")
     blocks = len(seen)
     loss.backward()  # type: ignore[no-untyped-call]
-    # Blocks that are run again are run as the first time.
-    assert set(seen) == {torch.bfloat16} and len(seen) > blocks > 1
+    assert set(seen) == {torch.bfloat16} and len(seen) > 10
+    assert len(seen) > blocks, "no block was run again"
 
 
 def test_mistakes_are_named() -> None:
