@@ -209,9 +209,10 @@ def _compile_times(found: Any) -> Iterable[str]:
 def _of_rounds(entry: Mapping[str, Any], key: str) -> str:
     """The median, and the least and the most of the rounds where there were several."""
     text = seconds_text(entry[key])
-    seconds = [found[key] for found in entry.get("rounds", ())]
-    ends = f"{seconds_text(min(seconds))} - {seconds_text(max(seconds))}" if seconds else ""
-    return f"{text} ({ends})" if ends else text
+    if "rounds" not in entry:
+        return text
+    seconds = [found[key] for found in entry["rounds"]]
+    return f"{text} ({seconds_text(min(seconds))} - {seconds_text(max(seconds))})"
 
 
 def _torch_compile(found: Any) -> Iterable[str]:

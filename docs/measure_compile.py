@@ -2,7 +2,7 @@
 
     python docs/measure_compile.py [CELL ...]
 
-writes docs/performance/compile_times.json.  Every figure comes from a process of its own: the time
+writes docs/performance/compile_times.json.  Every time comes from a process of its own: that
 from the making of the layer to the end of its first training step, less that of a later step and
 that of drawing the parameters.  Imports are not counted; a process that finds its kernels on disk
 need not import what makes them.
@@ -80,7 +80,7 @@ def measure(cell: str) -> dict[str, Any]:
 
 
 def one_round(cell: str) -> dict[str, Any]:
-    """Seconds cold at each shape, and from disk; whether the last imported what compiles."""
+    """Seconds cold at each shape, and from disk; whether from disk the compiler is imported."""
     with tempfile.TemporaryDirectory() as cache:
         cold = elsewhere(cell, *SHAPES[0], True, cache)["seconds"]
         warm = elsewhere(cell, *SHAPES[0], False, cache)

@@ -156,7 +156,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, result: object) -> None:
-    """Put a result in its place, if there is one."""
+    """Put a result in its place; a line is logged once where that fails."""
     body = pickled(result)
     folder = path.parent
     try:
