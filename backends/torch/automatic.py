@@ -8,39 +8,19 @@ PyTorch instead.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any
 
 from torch import Tensor
 
 from rnndsl.backends.torch.with_tvm import DTYPES
-from rnndsl.compiler.plan import Plan
 
+BACKENDS = ("auto", "torch", "tvm")
 _MISSING = (
     "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "
     "pip install 'rnndsl[tvm]', or say backend=\"torch\" to be rid of this line"
 )
 _log = logging.getLogger("rnndsl")
-
-
-def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
-    """A function like the generated one (see emit.py); each backend's is made on first use.
-
-    ``soon`` is a plan that is run after this one.
-    """
-    from rnndsl.backends.torch.backends import compile_plan as compile_with
-
-    made: dict[str, Callable[..., Any]] = {}
-
-    def run(xs: tuple[Tensor, ...], *rest: Any) -> Any:
-        name = backend_for(xs[0])
-        if name not in made:
-            made[name] = compile_with(plan, name, soon)
-        return made[name](xs, *rest)
-
-    return run
 
 
 def resolve(backend: str, like: Tensor) -> str:

@@ -1,26 +1,28 @@
-"""Who compiles a plan: generated PyTorch code here, or another backend by name."""
+"""Who compiles a plan: generated PyTorch code, or TVM."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
-from torch import Tensor
-
-from rnndsl.backends.torch.automatic import resolve
+from rnndsl.backends.torch import with_tvm
 from rnndsl.backends.torch.emit import emit_plan, emit_shared, function_name
 from rnndsl.backends.torch.source import load_function
 from rnndsl.compiler.forms.choose import with_forms
 from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
 
+
+def compile_with_torch(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
+    """Generate PyTorch code for a step plan and load it; that is too quick to be begun early."""
+    return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
+
+
 # A plan compiler returns a function of (inputs, states, params), tuples of tensors, that
 # returns (outputs, final states, sums), as described in emit.py.
-PLAN_COMPILERS = {
-    "auto": "rnndsl.backends.torch.automatic:compile_plan",
-    "torch": "rnndsl.backends.torch.backends:compile_with_torch",
-    "tvm": "rnndsl.backends.torch.with_tvm:compile_plan",
+PLAN_COMPILERS: dict[str, Any] = {
+    "torch": compile_with_torch,
+    "tvm": with_tvm.compile_plan,
 }
 
 
@@ -29,19 +31,8 @@ def compile_plan(plan: Plan, backend: str, soon: Plan | None = None) -> Callable
 
     ``soon`` is a plan that is run after this one: what takes long may be begun for it.
     """
-    module, _, name = PLAN_COMPILERS[backend].partition(":")
-    compiler: Callable[..., Callable[..., Any]] = getattr(import_module(module), name)
-    return compiler(plan, soon)
-
-
-def makes_fresh_memory(backend: str, like: Tensor) -> bool:
-    """Whether all that a plan returns for such tensors is contiguous and newly allocated."""
-    return resolve(backend, like) == "tvm"
-
-
-def compile_with_torch(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
-    """Generate PyTorch code for a step plan and load it; that is too quick to be begun early."""
-    return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
+    found: Callable[..., Any] = PLAN_COMPILERS[backend](plan, soon)
+    return found
 
 
 def compile_shared(graph: Graph, backend: str = "torch") -> Callable[..., Any]:

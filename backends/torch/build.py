@@ -11,7 +11,7 @@ import torch
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.errors import LayerOptionError
 from rnndsl.backends.sizes import CellSizes, cell_sizes, whole_number
-from rnndsl.backends.torch.backends import PLAN_COMPILERS
+from rnndsl.backends.torch.automatic import BACKENDS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
 from rnndsl.backends.torch.memory import budget_bytes
@@ -128,8 +128,8 @@ def choose_backend(name: str) -> str:
     if name == "tvm" and find_spec("tvm") is None:
         reason = 'install it with pip install "rnndsl[tvm]"'
         raise LayerOptionError(catalogue.UnknownBackend(None, name, reason))
-    if name not in PLAN_COMPILERS:
-        known = ", ".join(PLAN_COMPILERS)
+    if name not in BACKENDS:
+        known = ", ".join(BACKENDS)
         raise LayerOptionError(catalogue.UnknownBackend(None, name, f"there are {known}"))
     return name
 

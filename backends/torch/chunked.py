@@ -9,7 +9,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -19,6 +19,7 @@ from torch import Tensor
 from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
 from rnndsl.backends.torch.runner import Runner
 from rnndsl.backends.torch.stretches import BlockStretch, Stretch
+from rnndsl.backends.torch.trainer import Forward
 from rnndsl.backends.torch.variants import VALID, with_lengths
 from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, Blocks, blocks_for
 from rnndsl.compiler.forms.chunk import NotChunkedError, chunk, matrix_states
@@ -85,9 +86,8 @@ class ChunkedRunner(Runner):
         places = {name: k for k, name in enumerate(program.params)}
         return BlockStretch(Runner(cells), 0, 0, [places[name] for name in cells.params], length)
 
-    @property
-    def step(self) -> Callable[..., tuple[Tensors, ...]]:
-        return self._rest.step
+    def forward(self, like: Tensor) -> Forward:
+        return self._rest.forward(like)
 
     @property
     def backend(self) -> str:
@@ -125,6 +125,10 @@ class ChunkedRunner(Runner):
             parts.append((stretch, results[:count]))
             states = results[count:]
         return [*self._joined(parts), *states]
+
+    def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        if not self._form.without_gradients:
+            super().remember(inputs, states, params)
 
     def _pieces(self, steps: int) -> list[Stretch]:
         """Stretches, long ones in several pieces."""

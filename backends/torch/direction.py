@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from rnndsl.backends.errors_torch import NonFinite
 from rnndsl.backends.torch import operators
@@ -148,6 +149,15 @@ class Direction(nn.Module):
         graph = extended(self.graph, resets, lengths)
         params = {spec.name: self.tensor(spec.name).detach() for spec in self.specs}
         return first_nonfinite(graph, params, inputs, states, valid, self.reverse, label)
+
+    def again(self, x: Tensor, states: list[Tensor]) -> list[Tensor] | None:
+        """Outputs, then final states, of a call on one input that is like an earlier one; None
+        where it is not, or where somebody would see it."""
+        hooks = self._forward_hooks or self._forward_pre_hooks
+        if hooks or _has_any_global_hook():  # type: ignore[no-untyped-call]
+            return None
+        program, names = program_call(self.request, portable=False)
+        return operators.call_again(program, [x], states, self.tensors_of(names))
 
     def forward(
         self,

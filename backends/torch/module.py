@@ -20,7 +20,7 @@ from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
 from rnndsl.backends.torch.like_torch import LikeTorch
 from rnndsl.backends.torch.options import Options
-from rnndsl.backends.torch.states import State, join_states, split_states
+from rnndsl.backends.torch.states import State, join_states, split_states, states_of_one
 from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
@@ -88,6 +88,10 @@ class Layer(LikeTorch, nn.Module):
         Raises:
             LayerInputError: a tensor does not fit; the message names the dimension.
         """
+        if lengths is None and reset is None and not (taps or inputs):
+            found = self._again(x, state)
+            if found is not None:
+                return found
         batch = arrange(self.expected(), x, inputs, lengths, reset)
         names = self._tap_names(taps)
         try:
@@ -127,6 +131,23 @@ class Layer(LikeTorch, nn.Module):
         states, ``stream.reset()`` begins anew.  See docs/layers.md.
         """
         return Stream(self, batch)
+
+    def _again(
+        self, x: Sequences, state: State | Sequence[Tensor] | None
+    ) -> tuple[Tensor, State] | None:
+        """The results of a call like an earlier one, which is not looked at a second time; None
+        where it is not like one."""
+        options = self.options
+        if torch.compiler.is_compiling() or torch.is_grad_enabled() or not options.lone:
+            return None
+        starts = states_of_one(state)
+        if type(x) is not Tensor or x.dim() < 2 or starts is None:
+            return None
+        results = self.first.again(x.transpose(0, 1) if options.batch_first else x, starts)
+        if results is None:
+            return None
+        y, *finals = results
+        return y.transpose(0, 1) if options.batch_first else y, join_states([finals], False)
 
     def _run(
         self, batch: Batch, state: State | Sequence[Tensor] | None, taps: tuple[str, ...]

@@ -228,6 +228,11 @@ def refuse_transforms(tensors: Sequence[Tensor | None]) -> None:
         raise TransformError("forward-mode derivatives")
 
 
+def _may_transform() -> bool:
+    """Whether :func:`refuse_transforms` could refuse tensors of the usual dispatch keys."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
 def _has_tangent(tensor: Tensor) -> bool:
     found = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]
     return found.tangent is not None
@@ -272,12 +277,16 @@ def is_watched(tensors: Sequence[Tensor | None]) -> bool:
     Where nobody does, the functions behind the operators can be called: that saves the
     dispatcher, which takes longer than a small layer.
     """
+    return _somebody_watches() or not _PLAIN.issuperset(map(type, tensors))
+
+
+def _somebody_watches() -> bool:
+    """The same for tensors of the usual kinds."""
     return bool(
         torch._C._len_torch_dispatch_stack()
         or torch._C._len_torch_function_stack()
         or torch._C._get_tracing_state() is not None
         or torch._C._autograd._profiler_enabled()
-        or not _PLAIN.issuperset(map(type, tensors))
     )
 
 
@@ -286,8 +295,23 @@ def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[
     tensors = (*inputs, *states, *params)
     if torch.compiler.is_compiling() or is_watched(tensors):
         return run(program, inputs, states, params)
+    found = call_again(program, inputs, states, params)
+    if found is not None:
+        return found
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))
         return list(_Sequence.apply(program, counts, *tensors))  # type: ignore[no-untyped-call]
-    return _run(program, inputs, states, params)
+    results = _run(program, inputs, states, params)
+    if not (torch.is_grad_enabled() or torch._C._is_any_autocast_enabled()):
+        find_runner(program).remember(inputs, states, params)
+    return results
+
+
+def call_again(
+    program: str, inputs: list[Tensor], states: list[Tensor], params: list[Tensor]
+) -> list[Tensor] | None:
+    """As :func:`call`, where it is like an earlier one that no gradient was wanted of; else None."""
+    if torch.is_grad_enabled() or _somebody_watches() or _may_transform():
+        return None
+    return find_runner(program).run_again(inputs, states, params)

@@ -14,3 +14,8 @@ class Options(NamedTuple):
     batch_first: bool = False
     check_finite: bool = False
     memory_budget: int | None = None
+
+    @property
+    def lone(self) -> bool:
+        """Whether a call runs one cell once, and nothing looks at what it gives."""
+        return self.num_layers == 1 and not (self.bidirectional or self.check_finite)

@@ -7,15 +7,16 @@ from functools import cached_property
 
 from torch import Tensor
 
-from rnndsl.backends.torch.backends import compile_plan, makes_fresh_memory
+from rnndsl.backends.torch.automatic import resolve
+from rnndsl.backends.torch.backends import compile_plan
 from rnndsl.backends.torch.blocks import BlockRun
 from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
 from rnndsl.backends.torch.ownership import apart, fresh, own
-from rnndsl.backends.torch.picking import Pick
 from rnndsl.backends.torch.program import SequenceProgram
+from rnndsl.backends.torch.repeats import Repeats
 from rnndsl.backends.torch.shared_values import SharedValues, shared_values
-from rnndsl.backends.torch.trainer import Engine, Step, Trainer, go_back, make_trainer
+from rnndsl.backends.torch.trainer import Engine, Forward, Trainer, go_back, make_trainer
 from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.plan import Plan
 
@@ -31,18 +32,24 @@ class Runner:
     def __init__(self, program: SequenceProgram, twin: Runner | None = None) -> None:
         self.program = program
         self._twin = twin
-        self._engines: dict[bool, Engine] = twin._engines if twin else {}
+        self._engines: dict[str, Engine] = twin._engines if twin else {}
+        self._forwards: dict[str, Forward] = twin._forwards if twin else {}
+        self._repeats: Repeats = twin._repeats if twin else Repeats()
         self._derivatives: dict[frozenset[str], ProgramDerivative] = (
             twin._derivatives if twin else {}
         )
-        self._trainers: dict[tuple[bool, ...], Trainer] = twin._trainers if twin else {}
-        self._step_params: dict[bool, Pick] = twin._step_params if twin else {}
+        self._trainers: dict[tuple[str | bool, ...], Trainer] = twin._trainers if twin else {}
 
-    @cached_property
-    def step(self) -> Step:
-        if self._twin:
-            return self._twin.step
-        return compile_plan(self._step_plan, self.backend)
+    def forward(self, like: Tensor) -> Forward:
+        """What runs the step plan on such tensors."""
+        engine = self._engine(like)
+        found = self._forwards.get(engine.backend)
+        if found is None:
+            plan = self._step_plan
+            made = Forward(engine, compile_plan(plan, engine.backend), engine.params(plan))
+            # Threads that call for the first time at once share one, which compiles only once.
+            found = self._forwards.setdefault(engine.backend, made)
+        return found
 
     @cached_property
     def _step_plan(self) -> Plan:
@@ -55,11 +62,12 @@ class Runner:
 
     def _engine(self, like: Tensor) -> Engine:
         """Who runs the plans on such tensors."""
-        exact = makes_fresh_memory(self.backend, like)
-        if exact not in self._engines:
-            shared = shared_values(self.program, in_parts=True) if exact else self._shared
-            self._engines[exact] = Engine(exact, shared)
-        return self._engines[exact]
+        name = resolve(self.backend, like)
+        if name not in self._engines:
+            in_parts = name == "tvm"
+            shared = shared_values(self.program, in_parts) if in_parts else self._shared
+            self._engines[name] = Engine(name, shared)
+        return self._engines[name]
 
     @cached_property
     def _shared(self) -> SharedValues:
@@ -80,24 +88,31 @@ class Runner:
 
     def _trainer(self, needs: Sequence[bool], like: Tensor) -> Trainer:
         engine = self._engine(like)
-        key = engine.exact, *needs
+        key: tuple[str | bool, ...] = (engine.backend, *needs)
         if key not in self._trainers:
             found, wanted = self.derivative(needs), self.wanted(needs)
-            self._trainers[key] = make_trainer(self.program, engine, found, wanted, self.backend)
+            self._trainers[key] = make_trainer(self.program, engine, found, wanted)
         return self._trainers[key]
 
     # ----------------------------------------------------------------------------- forward
 
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """Outputs [T, B, *shape], then final states [B, *shape]."""
-        engine = self._engine(inputs[0])
+        engine, step, pick_params = self.forward(inputs[0])
         values = engine.shared.values(params, inputs[0])
         start = tuple(states or engine.start(values, inputs[0]))
-        if engine.exact not in self._step_params:
-            self._step_params[engine.exact] = engine.params(self._step_plan)
-        given = self._step_params[engine.exact](values)
-        outputs, finals, _ = self.step(tuple(inputs), start, given)
+        outputs, finals, _ = step(tuple(inputs), start, pick_params(values))
         return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
+
+    def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        """Keep how :meth:`run` went with these tensors, for :meth:`run_again`."""
+        self._repeats.remember(self.forward(inputs[0]), inputs, states, params)
+
+    def run_again(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor] | None:
+        """As :meth:`run`, in a fraction of the time of a small cell, where the tensors are like
+        those of a call that is remembered; else None."""
+        repeat = self._repeats.find(inputs, states, params)
+        return None if repeat is None else repeat(inputs, states, params)
 
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]

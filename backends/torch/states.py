@@ -76,6 +76,17 @@ def _checked(
     return tensor.unsqueeze(1) if unbatched else tensor
 
 
+def states_of_one(given: State | Sequence[Tensor] | None) -> list[Tensor] | None:
+    """The states of a layer that is alone, [1, B, *shape], as [B, *shape]; none where none are
+    given.  Nothing is checked, but None for what is not made of tensors."""
+    if given is None:
+        return []
+    tensors = [given] if isinstance(given, Tensor) else given
+    if not isinstance(tensors, tuple | list) or not all(type(one) is Tensor for one in tensors):
+        return None
+    return [one.squeeze(0) for one in tensors]
+
+
 def join_states(finals: Sequence[Sequence[Tensor]], unbatched: bool) -> State:
     """The states of all layers and directions, stacked; a single state is passed bare."""
     if len(finals) == 1:

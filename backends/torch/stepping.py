@@ -38,7 +38,7 @@ class PlanStep:
     def __init__(
         self, runner: Runner, values: Mapping[str, Tensor], start: Sequence[Tensor], like: Tensor
     ) -> None:
-        self._step = runner.step
+        self._step = runner.forward(like).step
         self._shared = runner.step_params(like, values)
         self._start = [fresh(state) for state in start]
         self.states = self._start

@@ -38,13 +38,18 @@ _MOST_KNOWN = 16
 class Engine:
     """Who runs a program's plans.
 
-    ``exact`` stands for TVM: all that a plan returns is contiguous and newly allocated, and a
-    plan may be told to take the sequence in blocks.
+    ``backend`` names who compiles them: "torch" or "tvm".
     """
 
-    exact: bool
+    backend: str
     shared: SharedValues
     _known: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Whether all that a plan returns is contiguous and newly allocated, and a plan may be
+        told to take the sequence in blocks."""
+        return self.backend == "tvm"
 
     def start(self, values: Tensors, like: Tensor) -> tuple[Tensor, ...]:
         """The declared states before the first step, [B, *shape], of streams like that; they may
@@ -67,6 +72,15 @@ class Engine:
     def params(self, plan: Plan) -> Pick:
         """Picks a plan's parameters from the shared values."""
         return self.shared.pick(self.names(plan))
+
+
+class Forward(NamedTuple):
+    """The plan of a program without gradients, compiled for one engine; ``params`` picks its
+    parameters from the shared values."""
+
+    engine: Engine
+    step: Step
+    params: Pick
 
 
 @dataclass(frozen=True)
@@ -98,17 +112,16 @@ def make_trainer(
     engine: Engine,
     derivative: ProgramDerivative,
     wanted: frozenset[str],
-    backend: str,
 ) -> Trainer:
-    """Compile what a training step needs; ``backend`` names who compiles the plans."""
+    """Compile what a training step needs."""
     names = engine.shared.names
     return Trainer(
         program,
         engine,
         derivative,
-        compile_plan(derivative.forward_plan, backend, soon=derivative.backward_plan),
-        compile_plan(derivative.backward_plan, backend),
-        compile_shared(derivative.shared, "tvm" if engine.exact else "torch"),
+        compile_plan(derivative.forward_plan, engine.backend, soon=derivative.backward_plan),
+        compile_plan(derivative.backward_plan, engine.backend),
+        compile_shared(derivative.shared, engine.backend),
         engine.params(derivative.forward_plan),
         engine.params(derivative.backward_plan),
         wire_backward(program, derivative, wanted),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from threading import Lock
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.torch.delayed import LEAST, stream_beside
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
-from rnndsl.backends.torch.picking import pick
+from rnndsl.backends.torch.picking import Pick, pick
 from rnndsl.backends.torch.refusing import refuse_others
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -40,7 +40,7 @@ DTYPES = {
 _compiling = Lock()
 
 
-def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Tensors, ...]]:
+def compile_plan(plan: Plan, soon: Plan | None = None) -> TvmStep:
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
@@ -53,22 +53,28 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> Callable[..., tuple[Te
     keep_freed_memory()
     slim, places = _with_distinct_outputs(plan)
     then = None if soon is None else _with_distinct_outputs(soon)[0]
-    outputs = pick(places)
     params = list(plan.parts)
     beside = _beside_states(slim, plan)
 
-    def made(dtype: str) -> Callable[..., tuple[Tensors, ...]]:
-        return _caller(*compile_worker(slim, dtype, soon=then), params, beside, plan.reverse)
+    def made(dtype: str) -> Kernel:
+        return Kernel(*compile_worker(slim, dtype, soon=then), params, beside, plan.reverse)
 
-    kernel = for_each_dtype(made)
+    return TvmStep(for_each_dtype(made), pick(places), len(set(places)) == len(places))
 
-    def run(
-        xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
+
+class TvmStep(NamedTuple):
+    """A compiled plan: its kernel for tensors like a given one, and the plan's outputs from the
+    kernel's; ``distinct`` if these are different tensors."""
+
+    kernel: Callable[[Tensor], Kernel]
+    outputs: Pick
+    distinct: bool
+
+    def __call__(
+        self, xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
     ) -> tuple[Tensors, ...]:
-        found, finals, totals = kernel(xs[0])(xs, starts, weights, block, sums)
-        return outputs(found), finals, totals
-
-    return run
+        found, finals, totals = self.kernel(xs[0])(xs, starts, weights, block, sums)
+        return self.outputs(found), finals, totals
 
 
 def for_each_dtype(make: Callable[[str], T]) -> Callable[[Tensor], T]:
@@ -153,64 +159,93 @@ class Scratch:
             self._spare.append(memory)
 
 
-def _caller(
-    signature: Signature,
-    worker: Worker,
-    params: list[str],
-    beside: dict[int, int],
-    reverse: bool,
-) -> Callable[..., tuple[Tensors, ...]]:
+class Kernel:
     """A compiled plan as a function of tensors, on as many threads as PyTorch uses.
 
-    The outputs that ``beside`` names lie beside a state in memory, see delayed.py.
+    ``params`` are those that it is given, by name.  The outputs that ``beside`` names lie beside
+    a state in memory, see delayed.py.
     """
-    weights = pick([params.index(weight.source) for weight in signature.weights])
-    outputs = [stream.shape for stream in signature.outputs]
-    totals = [stream.shape for stream in signature.totals]
-    workspace = signature.workspace
-    given_names = [
-        *(f"stream `{stream.name}`" for stream in signature.inputs),
-        *(f"parameter `{weight.source}`" for weight in signature.weights),
-        *(f"state `{state.name}`" for state in signature.states),
-    ]
-    scratch = Scratch(signature)
 
-    def empty(like: Tensor, starts: Tensors, place: int, shape: tuple[int, ...]) -> Tensor:
-        if place in beside and prod(shape) >= LEAST:
-            return stream_beside(starts[beside[place]], shape[0], reverse)
-        return like.new_empty(shape)
+    def __init__(
+        self,
+        signature: Signature,
+        worker: Worker,
+        params: list[str],
+        beside: dict[int, int],
+        reverse: bool,
+    ) -> None:
+        self._signature, self._worker = signature, worker
+        self._workspace = signature.workspace
+        self._beside, self._reverse = beside, reverse
+        self._totals = [stream.shape for stream in signature.totals]
+        self._names = [
+            *(f"stream `{stream.name}`" for stream in signature.inputs),
+            *(f"parameter `{weight.source}`" for weight in signature.weights),
+            *(f"state `{state.name}`" for state in signature.states),
+        ]
+        self._scratch = Scratch(signature)
+        self.weights = pick([params.index(weight.source) for weight in signature.weights])
+        self._sizes = lru_cache(maxsize=_MOST_SIZES)(self._sizes_for)
 
-    @lru_cache(maxsize=_MOST_SIZES)
-    def sizes(steps: int, batch: int) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """The shapes of the outputs, and of the arrays that are given."""
-        streams = [(steps, batch, *stream.shape) for stream in signature.inputs]
-        states = [(batch, *state.shape) for state in signature.states]
-        given = [*streams, *(weight.shape for weight in signature.weights), *states]
-        return [(steps, batch, *shape) for shape in outputs], given
-
-    def call(
-        xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
+    def __call__(
+        self, xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
     ) -> tuple[Tensors, ...]:
-        like = xs[0]
-        dtype, (steps, batch, *_) = like.dtype, like.shape
-        shapes, expected = sizes(steps, batch)
-        # The kernel writes the final states over the first ones.
-        states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
+        dtype, (steps, batch, *_) = xs[0].dtype, xs[0].shape
         # The imaginary part of a conjugate lies in memory with the other sign.
         streams = [x.resolve_neg() if x.is_neg() else x for x in xs]
-        arrays = [x.contiguous() for x in (*streams, *weights(given))]
-        arrays += states
-        refuse_others(arrays, expected, dtype, given_names)
-        made = tuple([empty(like, starts, place, shape) for place, shape in enumerate(shapes)])
-        sums = gathered or tuple([like.new_empty(shape) for shape in totals])
+        arrays = [x.contiguous() for x in (*streams, *self.weights(given))]
+        refuse_others((*arrays, *starts), self._sizes(steps, batch)[1], dtype, self._names)
+        return self.run(arrays, starts, block, gathered)
+
+    def takes(self, xs: Sequence[Tensor], given: Tensors) -> bool:
+        """Whether :meth:`run` can be given these, once a call has taken them; inputs must be made
+        contiguous."""
+        whole = all(weight.is_contiguous() for weight in self.weights(given))
+        return whole and not any(x.is_neg() for x in (*xs, *given))
+
+    def run(
+        self,
+        arrays: Sequence[Tensor],
+        starts: Sequence[Tensor],
+        block: int = 0,
+        gathered: Tensors = (),
+    ) -> tuple[Tensors, ...]:
+        """A call whose arrays, inputs and then :attr:`weights`, are contiguous and fit."""
+        like = arrays[0]
+        steps, batch, *_ = like.shape
+        # The kernel writes the final states over the first ones.
+        states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
+        made = tuple(
+            [
+                self._empty(like, starts, place, shape)
+                for place, shape in enumerate(self._sizes(steps, batch)[0])
+            ]
+        )
+        sums = gathered or tuple([like.new_empty(shape) for shape in self._totals])
         # Blocks do the same work in parts of their own, in whichever call they come.
         length = block or steps
-        parts = worker.parts(torch.get_num_threads(), length, batch)
-        work = scratch.take(like, workspace.elements(min(length, steps), batch, parts))
-        numbers = [array.data_ptr() for array in (*arrays, *made, *sums, work)]
-        blocks = (length, int(bool(gathered))) if totals else ()
-        worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
-        scratch.give_back(work)
+        parts = self._worker.parts(torch.get_num_threads(), length, batch)
+        elements = self._workspace.elements(min(length, steps), batch, parts)
+        work = self._scratch.take(like, elements)
+        numbers = [array.data_ptr() for array in (*arrays, *states, *made, *sums, work)]
+        blocks = (length, int(bool(gathered))) if self._totals else ()
+        self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
+        self._scratch.give_back(work)
         return made, states, sums
 
-    return call
+    def _empty(
+        self, like: Tensor, starts: Sequence[Tensor], place: int, shape: tuple[int, ...]
+    ) -> Tensor:
+        if place in self._beside and prod(shape) >= LEAST:
+            return stream_beside(starts[self._beside[place]], shape[0], self._reverse)
+        return like.new_empty(shape)
+
+    def _sizes_for(
+        self, steps: int, batch: int
+    ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The shapes of the outputs, and of the arrays that are given."""
+        found = self._signature
+        streams = [(steps, batch, *stream.shape) for stream in found.inputs]
+        states = [(batch, *state.shape) for state in found.states]
+        given = [*streams, *(weight.shape for weight in found.weights), *states]
+        return [(steps, batch, *stream.shape) for stream in found.outputs], given
