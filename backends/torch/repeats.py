@@ -2,7 +2,7 @@
 
 Without gradients, looking at all tensors of a small cell takes longer than computing with them.
 So a call that went through leaves a guard, as torch.compile uses it: one look tells whether other
-tensors have the same types, sizes, strides and dispatch keys.
+tensors have the same types, sizes, strides and dispatch keys, which tell transforms and autocast.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Repeats:
         return found if found is not None and found.fits(*inputs, *states, *params) else None
 
     def remember(self, forward: Forward, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """A call that went through, if it was one of a kernel that took all tensors as they are,
-        and made one for each output."""
+        """A call that went through, if it was one of a kernel that took the parameters as they are,
+        and made a tensor for each output."""
         step = forward.step
         if not isinstance(step, TvmStep) or not step.distinct:
             return
