@@ -88,7 +88,7 @@ class Layer(LikeTorch, nn.Module):
         Raises:
             LayerInputError: a tensor does not fit; the message names the dimension.
         """
-        if lengths is None and reset is None and not (taps or inputs):
+        if lengths is None and reset is None and not inputs and _are_none(taps):
             found = self._again(x, state)
             if found is not None:
                 return found
@@ -274,7 +274,7 @@ class Layer(LikeTorch, nn.Module):
         return found
 
     def _tap_names(self, taps: Sequence[str]) -> tuple[str, ...]:
-        if taps == ():
+        if _are_none(taps):
             return ()
         if not isinstance(taps, Sequence):
             kind = f"a {type(taps).__name__}"
@@ -336,6 +336,10 @@ class Layer(LikeTorch, nn.Module):
             if value != getattr(default, name)
         ]
         return ", ".join([self.cell.name, sizes, *shown])
+
+
+def _are_none(taps: object) -> bool:
+    return isinstance(taps, tuple) and not taps
 
 
 def _flags(batch: Batch, reverse: bool) -> list[Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -171,6 +172,9 @@ def test_tensors_that_do_not_fit_are_refused_after_calls_that_did() -> None:
     ]:
         with pytest.raises(LayerInputError):
             layer(*wrong)
+    for taps in (None, 0, np.array(["c'"])):
+        with pytest.raises(LayerInputError, match="taps"):
+            layer(x, taps=taps)
 
 
 @torch.no_grad()
