@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from threading import Lock
 from typing import NamedTuple, TypeVar
@@ -174,8 +174,7 @@ class Kernel:
         beside: dict[int, int],
         reverse: bool,
     ) -> None:
-        self._signature, self._worker = signature, worker
-        self._workspace = signature.workspace
+        self._worker, self._workspace = worker, signature.workspace
         self._beside, self._reverse = beside, reverse
         self._totals = [stream.shape for stream in signature.totals]
         self._names = [
@@ -185,7 +184,8 @@ class Kernel:
         ]
         self._scratch = Scratch(signature)
         self.weights = pick([params.index(weight.source) for weight in signature.weights])
-        self._sizes = lru_cache(maxsize=_MOST_SIZES)(self._sizes_for)
+        # Not a method of its own: a kernel that is dropped frees its memory at once.
+        self._sizes = lru_cache(maxsize=_MOST_SIZES)(partial(_sizes, signature))
 
     def __call__(
         self, xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
@@ -240,12 +240,12 @@ class Kernel:
             return stream_beside(starts[self._beside[place]], shape[0], self._reverse)
         return like.new_empty(shape)
 
-    def _sizes_for(
-        self, steps: int, batch: int
-    ) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """The shapes of the outputs, and of the arrays that are given."""
-        found = self._signature
-        streams = [(steps, batch, *stream.shape) for stream in found.inputs]
-        states = [(batch, *state.shape) for state in found.states]
-        given = [*streams, *(weight.shape for weight in found.weights), *states]
-        return [(steps, batch, *stream.shape) for stream in found.outputs], given
+
+def _sizes(
+    signature: Signature, steps: int, batch: int
+) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+    """The shapes of the outputs, and of the arrays that are given."""
+    streams = [(steps, batch, *stream.shape) for stream in signature.inputs]
+    states = [(batch, *state.shape) for state in signature.states]
+    given = [*streams, *(weight.shape for weight in signature.weights), *states]
+    return [(steps, batch, *stream.shape) for stream in signature.outputs], given

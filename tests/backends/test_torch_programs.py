@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
+import weakref
+
 import pytest
 import torch
 
 import rnndsl
 from rnndsl.backends.torch import programs
+from rnndsl.backends.torch.calls import program_call
 from rnndsl.backends.torch.program import ProgramTextError
+from rnndsl.backends.torch.with_tvm import TvmStep
 
 
 def test_a_dropped_program_is_compiled_again_when_its_gradient_is_taken(
@@ -32,3 +38,20 @@ def test_an_unknown_handle_and_a_text_that_is_no_program_are_refused() -> None:
         programs.find_runner("#unknown")
     with pytest.raises(ProgramTextError):
         programs.find_runner("not a program")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tvm") is None, reason="TVM is not installed")
+def test_a_dropped_program_frees_the_memory_of_its_kernels_at_once() -> None:
+    layer = rnndsl.layer("gru", 3, 5, backend="tvm")
+    with torch.no_grad():
+        layer(torch.zeros(4, 2, 3))
+    handle, _ = program_call(layer.first.request, portable=False)
+    step = programs.find_runner(handle).forward(torch.zeros(4, 2, 3)).step
+    assert isinstance(step, TvmStep)
+    kernel = weakref.ref(step.kernel(torch.zeros(1)))
+    gc.disable()  # Python's search for cycles counts objects, not the bytes that they hold
+    try:
+        del programs._runners[handle], step
+        assert kernel() is None
+    finally:
+        gc.enable()
