@@ -15,7 +15,6 @@ from torch import Tensor
 
 from rnndsl.backends.torch.with_tvm import DTYPES
 
-BACKENDS = ("auto", "torch", "tvm")
 _MISSING = (
     "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "
     "pip install 'rnndsl[tvm]', or say backend=\"torch\" to be rid of this line"

@@ -24,6 +24,8 @@ PLAN_COMPILERS: dict[str, Any] = {
     "torch": compile_with_torch,
     "tvm": with_tvm.compile_plan,
 }
+# What a layer may be asked for: by automatic.py, or one of them.
+BACKENDS = ("auto", *PLAN_COMPILERS)
 
 
 def compile_plan(plan: Plan, backend: str, soon: Plan | None = None) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ import torch
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.errors import LayerOptionError
 from rnndsl.backends.sizes import CellSizes, cell_sizes, whole_number
-from rnndsl.backends.torch.automatic import BACKENDS
+from rnndsl.backends.torch.backends import BACKENDS
 from rnndsl.backends.torch.direction import Direction
 from rnndsl.backends.torch.forms import check_form
 from rnndsl.backends.torch.memory import budget_bytes

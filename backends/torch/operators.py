@@ -292,12 +292,14 @@ def _somebody_watches() -> bool:
 
 def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[Tensor]) -> Any:
     """`rnndsl::run` by the shortest way."""
-    tensors = (*inputs, *states, *params)
-    if torch.compiler.is_compiling() or is_watched(tensors):
+    if torch.compiler.is_compiling():
         return run(program, inputs, states, params)
     found = call_again(program, inputs, states, params)
     if found is not None:
         return found
+    tensors = (*inputs, *states, *params)
+    if is_watched(tensors):
+        return run(program, inputs, states, params)
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))

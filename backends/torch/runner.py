@@ -16,7 +16,8 @@ from rnndsl.backends.torch.ownership import apart, fresh, own
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.backends.torch.repeats import Repeats
 from rnndsl.backends.torch.shared_values import SharedValues, shared_values
-from rnndsl.backends.torch.trainer import Engine, Forward, Trainer, go_back, make_trainer
+from rnndsl.backends.torch.trainer import Engine, Forward, Step, Trainer, go_back, make_trainer
+from rnndsl.backends.torch.with_tvm import TvmStep
 from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.plan import Plan
 
@@ -64,8 +65,8 @@ class Runner:
         """Who runs the plans on such tensors."""
         name = resolve(self.backend, like)
         if name not in self._engines:
-            in_parts = name == "tvm"
-            shared = shared_values(self.program, in_parts) if in_parts else self._shared
+            exact = name == "tvm"
+            shared = shared_values(self.program, in_parts=True) if exact else self._shared
             self._engines[name] = Engine(name, shared)
         return self._engines[name]
 
@@ -98,21 +99,23 @@ class Runner:
 
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """Outputs [T, B, *shape], then final states [B, *shape]."""
-        engine, step, pick_params = self.forward(inputs[0])
-        values = engine.shared.values(params, inputs[0])
-        start = tuple(states or engine.start(values, inputs[0]))
-        outputs, finals, _ = step(tuple(inputs), start, pick_params(values))
-        return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
+        forward = self.forward(inputs[0])
+        return _run(forward, forward.step, inputs, states, params)
 
     def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """Keep how :meth:`run` went with these tensors, for :meth:`run_again`."""
-        self._repeats.remember(self.forward(inputs[0]), inputs, states, params)
+        """That :meth:`run` went well with these tensors, for :meth:`run_again`."""
+        forward = self.forward(inputs[0])
+        if isinstance(forward.step, TvmStep) and not any(x.is_neg() for x in inputs):
+            self._repeats.remember(forward, inputs, states, params)
 
     def run_again(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor] | None:
         """As :meth:`run`, in a fraction of the time of a small cell, where the tensors are like
         those of a call that is remembered; else None."""
-        repeat = self._repeats.find(inputs, states, params)
-        return None if repeat is None else repeat(inputs, states, params)
+        forward = self._repeats.find(inputs, states, params)
+        if forward is None:
+            return None
+        assert isinstance(forward.step, TvmStep)
+        return _run(forward, forward.step.unchecked, inputs, states, params)
 
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
@@ -151,7 +154,7 @@ class Runner:
         return dict(zip(self._shared.names, values, strict=True)), list(start)
 
     def step_params(self, like: Tensor, values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """What :attr:`step` takes as parameters, from what :meth:`prepared` returns."""
+        """What the step of :meth:`forward` takes as parameters, from what :meth:`prepared` returns."""
         return tuple([values[name] for name in self._engine(like).names(self._step_plan)])
 
     # ---------------------------------------------------------------------------- backward
@@ -190,6 +193,17 @@ class Runner:
             k for k, (one, other) in enumerate(pairs) if one is not other
         )
         return gradients
+
+
+def _run(
+    forward: Forward, step: Step, inputs: Tensors, states: Tensors, params: Tensors
+) -> list[Tensor]:
+    """Outputs, then final states, by a form of the step of ``forward``."""
+    engine = forward.engine
+    values = engine.shared.values(params, inputs[0])
+    start = tuple(states or engine.start(values, inputs[0]))
+    outputs, finals, _ = step(tuple(inputs), start, forward.params(values))
+    return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
 
 
 def _apart(engine: Engine, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:

@@ -59,21 +59,27 @@ def compile_plan(plan: Plan, soon: Plan | None = None) -> TvmStep:
     def made(dtype: str) -> Kernel:
         return Kernel(*compile_worker(slim, dtype, soon=then), params, beside, plan.reverse)
 
-    return TvmStep(for_each_dtype(made), pick(places), len(set(places)) == len(places))
+    return TvmStep(for_each_dtype(made), pick(places))
 
 
 class TvmStep(NamedTuple):
     """A compiled plan: its kernel for tensors like a given one, and the plan's outputs from the
-    kernel's; ``distinct`` if these are different tensors."""
+    kernel's."""
 
     kernel: Callable[[Tensor], Kernel]
     outputs: Pick
-    distinct: bool
 
     def __call__(
         self, xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
     ) -> tuple[Tensors, ...]:
         found, finals, totals = self.kernel(xs[0])(xs, starts, weights, block, sums)
+        return self.outputs(found), finals, totals
+
+    def unchecked(self, xs: Tensors, starts: Tensors, weights: Tensors) -> tuple[Tensors, ...]:
+        """The same for tensors that are known to fit, and have no negative bit."""
+        kernel = self.kernel(xs[0])
+        arrays = [array.contiguous() for array in (*xs, *kernel.weights(weights))]
+        found, finals, totals = kernel.run(arrays, starts)
         return self.outputs(found), finals, totals
 
 
@@ -196,12 +202,6 @@ class Kernel:
         arrays = [x.contiguous() for x in (*streams, *self.weights(given))]
         refuse_others((*arrays, *starts), self._sizes(steps, batch)[1], dtype, self._names)
         return self.run(arrays, starts, block, gathered)
-
-    def takes(self, xs: Sequence[Tensor], given: Tensors) -> bool:
-        """Whether :meth:`run` can be given these, once a call has taken them; inputs must be made
-        contiguous."""
-        whole = all(weight.is_contiguous() for weight in self.weights(given))
-        return whole and not any(x.is_neg() for x in (*xs, *given))
 
     def run(
         self,

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnndsl
 from rnndsl.backends.torch import Layer, LayerInputError, TransformError, programs
-from rnndsl.backends.torch.repeats import Repeat
+from rnndsl.backends.torch.runner import Runner
 from tests.backends.test_layer_call import LEARNED
 
 torch.set_num_threads(1)
@@ -26,13 +26,15 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for runner in programs._runners.values():
         runner._repeats._known.clear()
     found: list[int] = []
-    ordinary = Repeat.__call__
+    ordinary = Runner.run_again
 
-    def seen(self: Repeat, inputs: Any, states: Any, params: Any) -> list[Tensor]:
-        found.append(len(states))
-        return ordinary(self, inputs, states, params)
+    def seen(self: Runner, inputs: Any, states: Any, params: Any) -> list[Tensor] | None:
+        results = ordinary(self, inputs, states, params)
+        if results is not None:
+            found.append(len(states))
+        return results
 
-    monkeypatch.setattr(Repeat, "__call__", seen)
+    monkeypatch.setattr(Runner, "run_again", seen)
     return found
 
 
