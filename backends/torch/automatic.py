@@ -13,7 +13,7 @@ from importlib.util import find_spec
 
 from torch import Tensor
 
-from rnndsl.backends.torch.with_tvm import DTYPES
+from rnndsl.backends.torch.by_dtype import DTYPES
 
 _MISSING = (
     "apache-tvm is not installed, so cells run as PyTorch code, which is slower on the CPU; "

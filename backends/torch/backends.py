@@ -13,8 +13,8 @@ from rnndsl.compiler.ir import Graph
 from rnndsl.compiler.plan import Plan
 
 
-def compile_with_torch(plan: Plan, soon: Plan | None = None) -> Callable[..., Any]:
-    """Generate PyTorch code for a step plan and load it; that is too quick to be begun early."""
+def compile_with_torch(plan: Plan) -> Callable[..., Any]:
+    """Generate PyTorch code for a step plan and load it."""
     return load_function(emit_plan(with_forms(plan, "torch")), function_name(plan.graph))
 
 
@@ -28,12 +28,9 @@ PLAN_COMPILERS: dict[str, Any] = {
 BACKENDS = ("auto", *PLAN_COMPILERS)
 
 
-def compile_plan(plan: Plan, backend: str, soon: Plan | None = None) -> Callable[..., Any]:
-    """The function that runs a step plan; KeyError if there is no such backend.
-
-    ``soon`` is a plan that is run after this one: what takes long may be begun for it.
-    """
-    found: Callable[..., Any] = PLAN_COMPILERS[backend](plan, soon)
+def compile_plan(plan: Plan, backend: str) -> Callable[..., Any]:
+    """The function that runs a step plan; KeyError if there is no such backend."""
+    found: Callable[..., Any] = PLAN_COMPILERS[backend](plan)
     return found
 
 

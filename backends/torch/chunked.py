@@ -155,6 +155,10 @@ class ChunkedRunner(Runner):
         parts, kept, between = [], list[Tensor](), list[Tensor]()
         outputs, visible = len(self.program.outputs), self._visible
         stretches = self._stretches(len(inputs[0]), inputs[0])
+        # All that is missing is compiled side by side, the rest first: its kernels are smaller, so
+        # that LLVM has something to do while those of blocks are being written.
+        for stretch in sorted(stretches, key=lambda stretch: stretch.runner is not self._rest):
+            stretch.runner.begin(inputs[0], stretch.needs(needs))
         for position, stretch in enumerate(stretches):
             given, flags = stretch.given(params), stretch.needs(needs)
             results = stretch.runner.run_saving(stretch.inputs(inputs), states, given, flags)

@@ -16,7 +16,15 @@ from rnndsl.backends.torch.ownership import apart, fresh, own
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.backends.torch.repeats import Repeats
 from rnndsl.backends.torch.shared_values import SharedValues, shared_values
-from rnndsl.backends.torch.trainer import Engine, Forward, Step, Trainer, go_back, make_trainer
+from rnndsl.backends.torch.trainer import (
+    Engine,
+    Forward,
+    Step,
+    Trainer,
+    begin,
+    go_back,
+    make_trainer,
+)
 from rnndsl.backends.torch.with_tvm import TvmStep
 from rnndsl.compiler.forms.choose import AUTO, STEPS
 from rnndsl.compiler.plan import Plan
@@ -117,11 +125,16 @@ class Runner:
         assert isinstance(forward.step, TvmStep)
         return _run(forward, forward.step.unchecked, inputs, states, params)
 
+    def begin(self, like: Tensor, needs: Sequence[bool]) -> None:
+        """Begin to make what :meth:`run_saving` and :meth:`run_backward` need for such streams."""
+        begin(self._trainer(needs, like), like)
+
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
     ) -> list[Tensor]:
         """As :meth:`run`, then the streams that the backward pass reads."""
         trainer = self._trainer(needs, inputs[0])
+        begin(trainer, inputs[0])
         values = trainer.engine.shared.values(params, inputs[0])
         outputs, finals, kept = self._block_run(trainer, inputs, states, values).run()
         given = [*inputs, *states, *params]
@@ -139,7 +152,7 @@ class Runner:
         found, engine = trainer.derivative, trainer.engine
         start = tuple(states or engine.start(values, inputs[0]))
         # Blocks would take from other forms what they are for: to see the whole sequence.
-        whole = found.formed and not engine.exact
+        whole = not engine.exact and found.formed
         plan = memory_plan(self.program, found, inputs, whole)
         shared = trainer.forward_params(values)
         return BlockRun(

@@ -12,9 +12,10 @@ from math import prod
 
 from torch import Tensor
 
+from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.torch.refusing import refuse_others
-from rnndsl.backends.torch.with_tvm import Scratch, for_each_dtype
+from rnndsl.backends.torch.with_tvm import Scratch
 from rnndsl.backends.tvm.lower_names import PREPARED_OPS
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -49,7 +50,7 @@ def compile_small(graph: Graph) -> Make:
 
     Leaves that the graph does not read may be None.
     """
-    from rnndsl.backends.tvm.runtime import compile_worker
+    from rnndsl.backends.tvm.runtime import begin_worker
 
     count = len(graph.leaves)  # a result may be a leaf
     made = list(dict.fromkeys(r.value for r in graph.results if r.value >= count))
@@ -61,7 +62,12 @@ def compile_small(graph: Graph) -> Make:
     names = [leaf.name for leaf in graph.leaves]
     leaves = pick([names.index(leaf.name) for leaf in step.leaves])
     plan = split(step)
-    kernel = for_each_dtype(lambda dtype: _caller(*compile_worker(plan, dtype)))
+
+    def begin(dtype: str) -> Callable[[], Make]:
+        begun = begin_worker(plan, dtype)
+        return lambda: _caller(*begun())
+
+    kernel = ByDtype(begin)
 
     def make(params: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
         return results((*params, *kernel(like)(leaves(params), like)))

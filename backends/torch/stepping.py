@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.by_dtype import DTYPES
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.ownership import fresh, own
 from rnndsl.backends.torch.program import parse_program
 from rnndsl.backends.torch.runner import Runner
-from rnndsl.backends.torch.with_tvm import DTYPES
 from rnndsl.backends.tvm.arranging import arrange
 from rnndsl.backends.tvm.groups import work_of
 from rnndsl.backends.tvm.making import table_choices
@@ -127,9 +127,9 @@ def _kernel(text: str, dtype: torch.dtype) -> tuple[Signature, Any]:
 @lru_cache(maxsize=64)
 def _shared_kernel(text: str, dtype: torch.dtype) -> tuple[Signature, Worker]:
     """The same for several threads."""
-    from rnndsl.backends.tvm.runtime import compile_worker
+    from rnndsl.backends.tvm.runtime import begin_worker
 
-    return compile_worker(parse_program(text).step_plan(), DTYPES[dtype], packed_weights=True)
+    return begin_worker(parse_program(text).step_plan(), DTYPES[dtype], packed_weights=True)()
 
 
 @lru_cache(maxsize=64)

@@ -24,6 +24,7 @@ from rnndsl.backends.torch.wiring import (
     wire_backward,
     wire_parameters,
 )
+from rnndsl.backends.torch.with_tvm import TvmStep
 from rnndsl.compiler.plan import Plan
 
 Tensors = Sequence[Tensor]
@@ -119,7 +120,7 @@ def make_trainer(
         program,
         engine,
         derivative,
-        compile_plan(derivative.forward_plan, engine.backend, soon=derivative.backward_plan),
+        compile_plan(derivative.forward_plan, engine.backend),
         compile_plan(derivative.backward_plan, engine.backend),
         compile_shared(derivative.shared, engine.backend),
         engine.params(derivative.forward_plan),
@@ -130,6 +131,13 @@ def make_trainer(
             wire_parameters(program, derivative, wanted, names, given_states=True),
         ),
     )
+
+
+def begin(trainer: Trainer, like: Tensor) -> None:
+    """Begin to make the kernels of a training step on such tensors, the larger ones first."""
+    for step in (trainer.backward, trainer.forward):
+        if isinstance(step, TvmStep):
+            step.kernel.begin(like)
 
 
 class Found(NamedTuple):

@@ -6,15 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
-from threading import Lock
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rnndsl.backends import errors_torch as catalogue
+from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.delayed import LEAST, stream_beside
-from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
 from rnndsl.backends.torch.picking import Pick, pick
 from rnndsl.backends.torch.refusing import refuse_others
@@ -24,49 +22,40 @@ from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
-T = TypeVar("T")
 # Scratch memory kept between calls, for each kernel: one per thread that calls at a time.
 _MOST_SPARE_BYTES = 1 << 26
 _MOST_SPARES = 4
 # Lengths and batches whose sizes are remembered.
 _MOST_SIZES = 256
-# Types of tensors by their names for kernels.
-DTYPES = {
-    torch.float32: "float32",
-    torch.float64: "float64",
-    torch.bfloat16: "bfloat16",
-    torch.float16: "float16",
-}
-_compiling = Lock()
 
 
-def compile_plan(plan: Plan, soon: Plan | None = None) -> TvmStep:
+def compile_plan(plan: Plan) -> TvmStep:
     """A function like the generated one (see emit.py); a kernel per dtype, made on first use.
 
     Tensors and kernels share memory: nothing is copied but what must be contiguous.  Outputs
     of one value are one tensor.  Parameters come as in ``plan.parts``.  Plans with sums take the
     sequence in blocks of ``block`` steps (0: all at once), and add to ``sums`` where these are
-    given.  ``soon`` is a plan that is run after this one, whose kernel may be made meanwhile.
+    given.
     """
-    from rnndsl.backends.tvm.runtime import compile_worker
+    from rnndsl.backends.tvm.runtime import begin_worker
 
     keep_freed_memory()
     slim, places = _with_distinct_outputs(plan)
-    then = None if soon is None else _with_distinct_outputs(soon)[0]
     params = list(plan.parts)
     beside = _beside_states(slim, plan)
 
-    def made(dtype: str) -> Kernel:
-        return Kernel(*compile_worker(slim, dtype, soon=then), params, beside, plan.reverse)
+    def begin(dtype: str) -> Callable[[], Kernel]:
+        begun = begin_worker(slim, dtype)
+        return lambda: Kernel(*begun(), params, beside, plan.reverse)
 
-    return TvmStep(for_each_dtype(made), pick(places))
+    return TvmStep(ByDtype(begin), pick(places))
 
 
 class TvmStep(NamedTuple):
     """A compiled plan: its kernel for tensors like a given one, and the plan's outputs from the
     kernel's."""
 
-    kernel: Callable[[Tensor], Kernel]
+    kernel: ByDtype[Kernel]
     outputs: Pick
 
     def __call__(
@@ -81,35 +70,6 @@ class TvmStep(NamedTuple):
         arrays = [array.contiguous() for array in (*xs, *kernel.weights(weights))]
         found, finals, totals = kernel.run(arrays, starts)
         return self.outputs(found), finals, totals
-
-
-def for_each_dtype(make: Callable[[str], T]) -> Callable[[Tensor], T]:
-    """A function that returns what ``make`` makes for the dtype of a tensor, by its name for
-    kernels, on first use.  LayerInputError where there are no kernels for such a tensor."""
-    kernels: dict[torch.dtype, T] = {}
-
-    def found(like: Tensor) -> T:
-        if not like.is_cpu or like.dtype not in kernels:
-            _check(like)
-            with _compiling:  # threads that call a layer for the first time wait for one of them
-                if like.dtype not in kernels:
-                    kernels[like.dtype] = make(DTYPES[like.dtype])
-        return kernels[like.dtype]
-
-    return found
-
-
-def _check(like: Tensor) -> None:
-    """LayerInputError where there are no kernels for such a stream."""
-    if not like.is_cpu:
-        raise LayerInputError(
-            catalogue.WrongDevice(None, "a stream for TVM", "cpu", str(like.device))
-        )
-    if like.dtype not in DTYPES:
-        expected = "float32, float64, bfloat16 or float16"
-        raise LayerInputError(
-            catalogue.WrongDtype(None, "a stream for TVM", expected, str(like.dtype))
-        )
 
 
 def _with_distinct_outputs(plan: Plan) -> tuple[Plan, list[int]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Lock, Thread
+from threading import Thread
 from typing import Generic, TypeVar
 
 from rnndsl.processors import usable_processors
@@ -17,45 +17,37 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
-    """What is being made, by key."""
+class Begun(Generic[T]):
+    """What ``make`` returns, begun on another thread where there is a processor for that; else,
+    and in a forked process, which has none of the threads, who asks makes it."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, Future[T]] = {}
-        self._lock = Lock()
-        if hasattr(os, "register_at_fork"):  # a forked process has none of the threads
-            os.register_at_fork(after_in_child=self._made.clear)
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make, self._process = make, os.getpid()
+        self._future = _on_a_thread(make) if usable_processors() > 1 else None
 
-    def begin(self, key: str, make: Callable[[], T]) -> bool:
-        """Start to make it, if there is a processor for that and nobody has; whether it did."""
-        if usable_processors() < 2:
-            return False
-        with self._lock:
-            if key in self._made:
-                return False
-            made = self._made[key] = Future()
+    def __call__(self) -> T:
+        """The result, or the error; waits for it."""
+        if self._future is None or self._process != os.getpid():
+            return self._make()
+        return self._future.result()
 
-        def run() -> None:
-            try:
-                made.set_result(make())
-            except BaseException as error:  # noqa: BLE001  # for those who ask for it
-                made.set_exception(error)
 
-        # A process that ends waits for it: LLVM cannot be left while it works.
-        thread = Thread(target=run, name="rnndsl kernel")
+def _on_a_thread(make: Callable[[], T]) -> Future[T] | None:
+    """What it returns; None if the system has no thread to give."""
+    made: Future[T] = Future()
+
+    def run() -> None:
         try:
-            thread.start()
-        except RuntimeError:  # the system has no thread to give: who asks makes it
-            with self._lock:
-                del self._made[key]
-            return False
-        return True
+            made.set_result(make())
+        except BaseException as error:  # noqa: BLE001  # for those who ask for it
+            made.set_exception(error)
 
-    def take(self, key: str) -> T | None:
-        """What was begun, once it is made; None if nothing was."""
-        with self._lock:
-            found = self._made.pop(key, None)
-        return None if found is None else found.result()
+    try:
+        # A process that ends waits for it: LLVM cannot be left while it works.
+        Thread(target=run, name="rnndsl kernel").start()
+    except RuntimeError:
+        return None
+    return made
 
 
 def side_by_side(make: Callable[[S], T], of: Sequence[S]) -> list[T]:

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from rnndsl.backends.tvm.ahead import Ahead
+from rnndsl.backends.tvm.ahead import Begun
 from rnndsl.backends.tvm.kernel_key import cache_folder, kernel_key
 from rnndsl.backends.tvm.kernel_store import KernelStore
 from rnndsl.backends.tvm.options import Options, Passed
@@ -48,7 +47,6 @@ class Choices:
 
 
 Made = tuple[Signature, Callable[..., Any]]
-_ahead: Ahead[Made] = Ahead()
 # Nodes of a graph from which on the functions of a kernel are compiled in several modules: each
 # takes LLVM some time of its own.
 _MANY_NODES = 100
@@ -59,103 +57,74 @@ def table_choices(packed_weights: bool) -> Choices:
     return Choices(packed_weights, Passed.TABLE, has_openmp() and has_linker())
 
 
-def make_kernel(
-    plan: Plan, dtype: str, choices: Choices, target: str = "native", soon: Plan | None = None
-) -> Made:
-    """The signature and the function of a plan over a bound graph.
+def make_kernel(plan: Plan, dtype: str, choices: Choices, target: str = "native") -> Made:
+    """The signature and the function of a plan over a bound graph."""
+    if target == "native":
+        return begin_kernel(plan, dtype, choices)()
+    _check(dtype, choices)
+    return _in_memory(plan, dtype, choices, target)
 
-    Kernels for this machine are looked up on disk, and kept there, unless the user said no or
-    there is no linker.  TVM's compiler is loaded only where there is something to compile; then
-    another thread begins with ``soon``, a plan that will be asked for next.
+
+def begin_kernel(plan: Plan, dtype: str, choices: Choices) -> Callable[[], Made]:
+    """The same for this machine, as a function that waits for it.
+
+    Kernels are looked up on disk, and kept there, unless the user said no or there is no linker.
+    TVM's compiler is loaded only where there is something to compile.  What takes Python is done
+    on return: what follows is LLVM's and the linker's, which run beside other Python threads.
     """
-    check_dtype(dtype, DTYPES if choices.passing is Passed.TENSORS else ITEM_BYTES)
-    if target != "native":
-        return _in_memory(plan, dtype, choices, target)
-    key = _key(plan, dtype, choices)
-    begun = _ahead.take(key)
-    return begun if begun is not None else _found_or_made(plan, dtype, choices, key, soon)
-
-
-def _key(plan: Plan, dtype: str, choices: Choices) -> str:
-    chosen = choices.packed_weights, choices.passing.value, choices.shared
-    return kernel_key(plan, dtype, chosen)
-
-
-def _found_or_made(
-    plan: Plan,
-    dtype: str,
-    choices: Choices,
-    key: str,
-    soon: Plan | None = None,
-    lowered: Callable[[], None] | None = None,
-) -> Made:
-    """A kernel from disk, or a new one, for this machine; ``lowered`` is called when what is
-    left to do is TVM's."""
+    _check(dtype, choices)
     folder = cache_folder()
     store = None if folder is None else KernelStore(folder)
-    if store is not None:
-        entry = store.find(key)
-        if entry is not None:
-            try:
-                signature = Signature.from_json(entry.about["signature"])
-                return signature, _loaded(entry.library, signature, choices)
-            except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
-                store.drop(key, str(error))
-    if soon is not None:
-        require_tvm()  # loaded by one thread, and missing in one place
-        _begin(soon, dtype, choices)
-    if not has_linker() or (store is None and not choices.shared):
-        return _in_memory(plan, dtype, choices)
-    return _linked(plan, dtype, choices, store, key, lowered)
-
-
-def _begin(soon: Plan, dtype: str, choices: Choices) -> None:
-    """Begin with a plan on another thread, and wait until only TVM works on it.
-
-    Python runs one thread at a time, TVM and LLVM run beside it.  Gradients take longest: they
-    go first, so that nobody waits for them in the end.
-    """
-    key, ready = _key(soon, dtype, choices), Event()
-
-    def made() -> Made:
-        try:
-            return _found_or_made(soon, dtype, choices, key, lowered=ready.set)
-        finally:
-            ready.set()
-
-    if _ahead.begin(key, made):
-        ready.wait()
-
-
-def _linked(
-    plan: Plan,
-    dtype: str,
-    choices: Choices,
-    store: KernelStore | None,
-    key: str,
-    lowered: Callable[[], None] | None,
-) -> Made:
-    """A kernel in a library, which is kept if there is a store."""
+    key = kernel_key(plan, dtype, (choices.packed_weights, choices.passing.value, choices.shared))
+    made = None if store is None else _on_disk(store, key, choices)
+    if made is None and (not has_linker() or (store is None and not choices.shared)):
+        made = _in_memory(plan, dtype, choices)
+    if made is not None:
+        found = made
+        return lambda: found
     with collecting_later():
         kernel = _lowered(plan, dtype, choices, "native", len(plan.graph.nodes) >= _MANY_NODES)
         kernel = kernel.without_entry() if choices.passing is Passed.TABLE else kernel
-        if lowered is not None:
-            lowered()
-        signature = kernel.signature
+
+    def finish() -> Made:
         try:
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-                objects = _objects(kernel, Path(folder))
-                write = partial(link_kernels, objects)
-                about = {"signature": signature.to_json()}
-                kept = store.keep(key, about, write) if store is not None else None
-                if kept is not None:
-                    return signature, _loaded(kept.library, signature, choices)
-                library = Path(folder, "kernel.so")
-                write(library)
-                return signature, _loaded(library, signature, choices)
+            return _linked(kernel, choices, store, key)
         except (RnndslError, OSError) as error:
             _log.warning("kernels stay in memory: %s", error)
             return _in_memory(plan, dtype, choices)
+
+    return Begun(finish)
+
+
+def _check(dtype: str, choices: Choices) -> None:
+    check_dtype(dtype, DTYPES if choices.passing is Passed.TENSORS else ITEM_BYTES)
+
+
+def _on_disk(store: KernelStore, key: str, choices: Choices) -> Made | None:
+    entry = store.find(key)
+    if entry is None:
+        return None
+    try:
+        signature = Signature.from_json(entry.about["signature"])
+        return signature, _loaded(entry.library, signature, choices)
+    except (OSError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+        store.drop(key, str(error))
+        return None
+
+
+def _linked(kernel: Kernel, choices: Choices, store: KernelStore | None, key: str) -> Made:
+    """A kernel in a library, which is kept if there is a store."""
+    signature = kernel.signature
+    with collecting_later(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        objects = _objects(kernel, Path(folder))
+        write = partial(link_kernels, objects)
+        about = {"signature": signature.to_json()}
+        kept = store.keep(key, about, write) if store is not None else None
+        if kept is not None:
+            return signature, _loaded(kept.library, signature, choices)
+        library = Path(folder, "kernel.so")
+        write(library)
+        return signature, _loaded(library, signature, choices)
 
 
 def _objects(kernel: Kernel, folder: Path) -> list[Path]:

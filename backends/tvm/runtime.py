@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rnndsl.backends.tvm.calling import SequenceResult, call, pack_weights
-from rnndsl.backends.tvm.making import Choices, make_kernel, table_choices
+from rnndsl.backends.tvm.making import Choices, begin_kernel, make_kernel, table_choices
 from rnndsl.backends.tvm.options import Passed
 from rnndsl.backends.tvm.signature import Array, Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -55,16 +55,19 @@ def compile_direct(
     return CompiledPlan(*make_kernel(plan, dtype, Choices(packed_weights, Passed.ADDRESSES)))
 
 
-def compile_worker(
-    plan: Plan, dtype: str = "float32", packed_weights: bool = False, soon: Plan | None = None
-) -> tuple[Signature, Worker]:
-    """A kernel that several threads may run together; weights as in :func:`compile_direct`.
+def begin_worker(
+    plan: Plan, dtype: str = "float32", packed_weights: bool = False
+) -> Callable[[], tuple[Signature, Worker]]:
+    """A function that returns a kernel that several threads may run together, which is made
+    meanwhile; weights as in :func:`compile_direct`."""
+    begun = begin_kernel(plan, dtype, table_choices(packed_weights))
 
-    ``soon`` is a plan that will be asked for next in the same way.
-    """
-    signature, worker = make_kernel(plan, dtype, table_choices(packed_weights), soon=soon)
-    assert isinstance(worker, Worker)
-    return signature, worker
+    def made() -> tuple[Signature, Worker]:
+        signature, worker = begun()
+        assert isinstance(worker, Worker)
+        return signature, worker
+
+    return made
 
 
 @lru_cache(maxsize=64)

@@ -19,7 +19,6 @@ from tvm import tirx
 
 from rnndsl.backends.torch import programs, with_tvm
 from rnndsl.backends.tvm import lower_kernel, making, tir, waiting, worker
-from rnndsl.backends.tvm.ahead import Ahead
 from rnndsl.backends.tvm.lower_values import Values
 from rnndsl.backends.tvm.team import Team
 from rnndsl.backends.tvm.tir import Expr, Stmt
@@ -79,7 +78,6 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 
     # No other test gets these kernels, and these tests get no others.
     monkeypatch.setattr(making, "cache_folder", lambda: None)
-    monkeypatch.setattr(making, "_ahead", Ahead())
     monkeypatch.setattr(programs, "_runners", OrderedDict())
     monkeypatch.setattr(making, "_MANY_NODES", 1 << 30)  # all in one module, with one text
     monkeypatch.setattr(waiting, "_text", lambda: waiting.COMING + _LOOKING)

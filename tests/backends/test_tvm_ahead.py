@@ -1,4 +1,4 @@
-"""Kernels are made on another thread before they are asked for, once, with their mistakes."""
+"""What takes long is made on other threads before it is asked for, with its mistakes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from threading import Barrier, Event, Thread, current_thread, main_thread
 import pytest
 
 from rnndsl.backends.tvm import ahead
-from rnndsl.backends.tvm.ahead import Ahead, side_by_side
+from rnndsl.backends.tvm.ahead import Begun, side_by_side
 
 
 @pytest.fixture(autouse=True)
@@ -16,48 +16,38 @@ def two_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "usable_processors", lambda: 2)
 
 
-def test_what_was_begun_is_taken_once() -> None:
-    made: Ahead[object] = Ahead()
-    made.begin("a", current_thread)
-    assert made.take("b") is None
-    assert made.take("a") not in (None, main_thread())
-    assert made.take("a") is None
-
-
-def test_nothing_is_begun_twice() -> None:
-    made: Ahead[int] = Ahead()
-    wait, count = Event(), []
+def test_another_thread_makes_it_before_anybody_asks() -> None:
+    done, threads = Event(), list[Thread]()
 
     def make() -> int:
-        wait.wait()
-        count.append(1)
-        return len(count)
+        threads.append(current_thread())
+        done.set()
+        return 3
 
-    made.begin("a", make)
-    made.begin("a", make)
-    wait.set()
-    assert made.take("a") == 1
-    assert count == [1]
+    begun = Begun(make)
+    assert done.wait(timeout=10)
+    assert [begun(), begun()] == [3, 3]
+    assert len(threads) == 1
+    assert threads[0] is not main_thread()
 
 
 def test_who_asks_gets_the_error() -> None:
-    made: Ahead[int] = Ahead()
-    made.begin("a", lambda: 1 // 0)
+    begun = Begun(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        made.take("a")
+        begun()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
 def test_a_forked_process_waits_for_no_thread_of_the_first() -> None:
-    made: Ahead[int] = Ahead()
     wait = Event()
-    made.begin("a", lambda: int(wait.wait()))
+    begun = Begun(lambda: int(wait.wait()))
     child = os.fork()
     if not child:
-        os._exit(made.take("a") is not None)
+        wait.set()  # of this process alone
+        os._exit(begun() != 1)
     assert os.waitpid(child, 0)[1] == 0
     wait.set()
-    assert made.take("a") == 1
+    assert begun() == 1
 
 
 def test_without_a_thread_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,17 +55,13 @@ def test_without_a_thread_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> 
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(Thread, "start", refused)
-    made: Ahead[int] = Ahead()
-    assert not made.begin("key", lambda: 3)
-    assert made.take("key") is None
+    assert Begun(current_thread)() is main_thread()
     assert side_by_side(str, [1, 2, 3]) == ["1", "2", "3"]
 
 
-def test_one_processor_makes_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_one_processor_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ahead, "usable_processors", lambda: 1)
-    made: Ahead[int] = Ahead()
-    made.begin("a", lambda: 1)
-    assert made.take("a") is None
+    assert Begun(current_thread)() is main_thread()
 
 
 def test_what_is_made_side_by_side_keeps_its_order() -> None:
