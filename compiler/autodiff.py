@@ -243,7 +243,7 @@ def _with_saved_leaves(combined: Graph, names: dict[int, str]) -> Graph:
             handles[value] = builder.leaf(name, LeafRole.INPUT, node.type, node.span)
     for value, node in combined.node_values():
         if value in needed and value not in handles:
-            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+            handles[value] = builder.keep(node, tuple(handles[v] for v in node.operands))
     for result in combined.results:
         builder.result(result.name, result.role, handles[result.value])
     return builder.finish(combined.name)

@@ -60,15 +60,21 @@ class Builder:
         attrs: Attrs,
         name: str = "",
         span: Span | None = None,
+        kind: Type | None = None,
     ) -> int:
-        """As :meth:`op`, with the attributes as a sorted tuple."""
-        kind = result_type(op, tuple([self._entries[v].type for v in operands]), attrs)
+        """As :meth:`op`, with the attributes as a sorted tuple, and the type if it is known."""
+        if kind is None:
+            kind = result_type(op, tuple([self._entries[v].type for v in operands]), attrs)
         self._entries.append(Node(op, operands, attrs, kind, name, span))
         return len(self._entries) - 1
 
     def copy(self, node: Node, operands: tuple[int, ...]) -> int:
         """Append the same equation on other operands, with its name and span."""
         return self.node(node.op, operands, node.attrs, node.name, node.span)
+
+    def keep(self, node: Node, operands: tuple[int, ...]) -> int:
+        """As :meth:`copy`, on operands of the same types: so its own stays as well."""
+        return self.node(node.op, operands, node.attrs, node.name, node.span, node.type)
 
     def full(self, value: float, shape: tuple[Dim, ...] = ()) -> int:
         """A shared constant."""

@@ -111,7 +111,7 @@ class _Joiner:
             self._emit_run(self.run_of[value])
         else:
             node = self._node(value)
-            self.handles[value] = self.builder.copy(
+            self.handles[value] = self.builder.keep(
                 node, tuple(self.handles[v] for v in node.operands)
             )
 

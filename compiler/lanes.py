@@ -7,7 +7,7 @@ done to the wider value at once: elementwise ops commute with slices exactly.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rnndsl.compiler.ir import Graph, Node
@@ -54,12 +54,23 @@ def lane_of(graph: Graph, value: int) -> Lane | None:
     return Lane(node.operands[0], axis, start, stop)
 
 
-def in_order_of_use(graph: Graph, values: Sequence[int]) -> list[int]:
-    """The values ordered such that those that are used alike stand side by side.
+def in_order_of_use(graph: Graph, groups: Sequence[Sequence[int]]) -> list[list[int]]:
+    """The values of each group ordered such that those that are used alike stand side by side.
 
     Values are told apart by the ops that read them, then by the ops that read those, and so
     on; among equals the given order stays.
     """
+    keys: dict[int, list[int]] = {value: [] for values in groups for value in values}
+    for classes in _classes_of_use(graph):
+        for values in groups:
+            first: dict[int, int] = {}
+            for value in values:
+                keys[value].append(first.setdefault(classes[value], len(first)))
+    return [sorted(values, key=lambda value: keys[value]) for values in groups]
+
+
+def _classes_of_use(graph: Graph) -> Iterator[list[int]]:
+    """Numbers of all values, equal for those that are used alike, by ever more ops."""
     readers: list[list[tuple[str, int, int]]] = [[] for _ in (*graph.leaves, *graph.nodes)]
     for value, node in graph.node_values():
         for place, operand in enumerate(node.operands):
@@ -67,7 +78,6 @@ def in_order_of_use(graph: Graph, values: Sequence[int]) -> list[int]:
             readers[operand].append((node.op, seen_as, value))
     kinds = Counter(result.value for result in graph.results)
     classes = [0] * len(readers)
-    keys: dict[int, list[int]] = {value: [] for value in values}
     count = 1
     for _ in range(_HORIZON):
         known: dict[object, int] = {}
@@ -75,13 +85,10 @@ def in_order_of_use(graph: Graph, values: Sequence[int]) -> list[int]:
             known.setdefault((kinds[v], _seen(classes, found)), len(known))
             for v, found in enumerate(readers)
         ]
-        first: dict[int, int] = {}
-        for value in values:
-            keys[value].append(first.setdefault(classes[value], len(first)))
+        yield classes
         if len(known) == count:
-            break
+            return
         count = len(known)
-    return sorted(values, key=lambda value: keys[value])
 
 
 def _seen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from rnndsl.compiler.ir import AttrValue, Type
 from rnndsl.dims import Dim, dim
@@ -174,6 +175,7 @@ def scatter_add(operands: Sequence[Type], attrs: Mapping[str, AttrValue]) -> Typ
     return Type(shape, operand.batched)
 
 
+@lru_cache(maxsize=1 << 10)
 def parse_spec(spec: AttrValue) -> tuple[str, str, str]:
     """``"ij,j->i"`` as ``("ij", "j", "i")``; OpTypeError when it is not of that form."""
     text = str(spec)

@@ -41,12 +41,16 @@ Apply = Callable[["Rewriter", Node], int | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """An identity.  ``name`` states it, ``op`` is the op of the node that it replaces."""
+    """An identity.  ``name`` states it, ``op`` is the op of the node that it replaces.
+
+    It applies only where the ops that make the operands include ``needs``.
+    """
 
     name: str
     op: str
     grade: Grade
     apply: Apply
+    needs: frozenset[str] = frozenset()
 
 
 # --- rules as text ----------------------------------------------------------------------------
@@ -70,7 +74,12 @@ def law(left: str, right: str, grade: Grade = Grade.EXACT) -> Rule:
             return None
         return _build(rewriter, built, found, node.type.shape)
 
-    return Rule(f"{left} = {right}", str(pattern.head), grade, apply)
+    needs = frozenset(
+        "full" if isinstance(arg.head, float) else arg.head
+        for arg in pattern.args
+        if arg.args or isinstance(arg.head, float)
+    )
+    return Rule(f"{left} = {right}", str(pattern.head), grade, apply, needs)
 
 
 def parse_term(text: str) -> Term:
@@ -171,7 +180,10 @@ class Rewriter:
         handles = [self._builder.leaf(f.name, f.role, f.type, f.span) for f in graph.leaves]
         for value, node in graph.node_values():
             self._span = node.span
-            handle = self._emit(node.op, tuple([handles[v] for v in node.operands]), node.attrs)
+            # What stands for a value has its type, unless it may be shared where that is not.
+            kind = None if self._may_unbatch else node.type
+            operands = tuple([handles[v] for v in node.operands])
+            handle = self._emit(node.op, operands, node.attrs, kind, node.name)
             entry = self._builder.definition(handle)
             if node.name and isinstance(entry, Node) and not entry.name:
                 self._builder.rename(handle, node.name)
@@ -181,14 +193,28 @@ class Rewriter:
             self._builder.result(result.name, result.role, handles[result.value])
         return prune(self._builder.finish(graph.name)) if self.fired else graph
 
-    def _emit(self, op: str, operands: tuple[int, ...], attrs: Attrs) -> int:
+    def _emit(
+        self,
+        op: str,
+        operands: tuple[int, ...],
+        attrs: Attrs,
+        kind: Type | None = None,
+        name: str = "",
+    ) -> int:
         if OPS[op].commutative and self._order(operands[0]) > self._order(operands[1]):
             operands = operands[::-1]
             self.fired[f"{op} is commutative"] += 1
-        handle = self._builder.node(op, operands, attrs, "", self._span)
+        handle = self._builder.node(op, operands, attrs, name, self._span, kind)
+        rules = self._rules.get(op)
+        if rules is None:
+            return handle
         node = self.node(handle)
         assert node is not None
-        for rule in self._rules.get(op, ()):
+        made = [self._builder.definition(v) for v in operands]
+        ops = {entry.op for entry in made if isinstance(entry, Node)}
+        for rule in rules:
+            if not rule.needs <= ops:
+                continue
             self._active.append(rule.name)
             if len(self._active) > DEPTH_LIMIT:
                 raise _endless(self._active)
@@ -201,7 +227,7 @@ class Rewriter:
 
     def _order(self, value: int) -> tuple[bool, int]:
         """Operands of commutative ops stand in order of definition, constants last."""
-        return self.constant(value) is not None, value
+        return self.node(value, "full") is not None, value
 
     def _replaces(self, value: int, kind: Type) -> bool:
         """A batched value stays batched: results and sums over the batch need it to be."""

@@ -47,7 +47,7 @@ def join(program: Program) -> Graph:
             for value, leaf in enumerate(graph.leaves)
         }
         for value, node in graph.node_values():
-            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+            handles[value] = builder.keep(node, tuple(handles[v] for v in node.operands))
         for result in graph.results:
             if graph is program.prepare:
                 made[result.name] = handles[result.value]
@@ -103,7 +103,7 @@ def _prepare_graph(graph: Graph, names: dict[int, str]) -> Graph:
         if isinstance(found, Leaf):
             handles[value] = builder.leaf(found.name, found.role, found.type, found.span)
         else:
-            handles[value] = builder.copy(found, tuple(handles[v] for v in found.operands))
+            handles[value] = builder.keep(found, tuple(handles[v] for v in found.operands))
     for name, value in wanted:
         builder.result(name, ResultRole.VALUE, handles[value])
     return builder.finish(f"{graph.name}.prepare")
@@ -123,7 +123,7 @@ def _step_graph(graph: Graph, names: dict[int, str]) -> Graph:
             handles[value] = builder.leaf(name, LeafRole.PARAM, node.type, node.span)
     for value, node in graph.node_values():
         if value in needed and value not in names:
-            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+            handles[value] = builder.keep(node, tuple(handles[v] for v in node.operands))
     for result in results:
         builder.result(result.name, result.role, handles[result.value])
     return builder.finish(graph.name)

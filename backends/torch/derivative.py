@@ -39,13 +39,11 @@ class ProgramDerivative:
     ``state_places`` which output or input holds each state after every step, if one does.
     One step of one example saves ``step_elements`` numbers; ``state_elements`` are those of
     the states that no stream holds, ``first_elements`` those of the states whose saved streams
-    begin a step early (delayed.py).  ``formed`` says that PyTorch runs a recurrence of the
-    plans in another form than steps.
+    begin a step early (delayed.py).
     """
 
     forward_plan: Plan
     backward_plan: Plan
-    formed: bool
     shared: Graph
     kept: tuple[Type, ...]
     kept_results: tuple[int, ...]  # positions among the forward graph's OUTPUT results
@@ -62,6 +60,12 @@ class ProgramDerivative:
     @property
     def backward(self) -> Graph:
         return self.backward_plan.graph
+
+    @cached_property
+    def formed(self) -> bool:
+        """Whether PyTorch runs a recurrence of the plans in another form than steps."""
+        plans = (with_forms(plan, "torch") for plan in (self.forward_plan, self.backward_plan))
+        return any(stage.form != STEPS for plan in plans for stage in plan.stages)
 
     @cached_property
     def output_gradients(self) -> tuple[str, ...]:
@@ -126,11 +130,7 @@ def _differentiated(program: SequenceProgram, wanted: frozenset[str]) -> Program
     }
     first = sum(prod(types[index].sizes) for index in late)
     plans = program.plan(forward), program.plan(backward, back=True)
-    stages = [stage for plan in plans for stage in with_forms(plan, "torch").stages]
-    formed = any(stage.form != STEPS for stage in stages)
-    return ProgramDerivative(
-        *plans, formed, shared, types, tuple(kept), places, held, saved, unheld, first
-    )
+    return ProgramDerivative(*plans, shared, types, tuple(kept), places, held, saved, unheld, first)
 
 
 def _saving_states_before(forward: Graph, outputs: int) -> Graph:

@@ -23,7 +23,7 @@ def cse(graph: Graph) -> Graph:
         order = tuple(sorted(operands)) if OPS[node.op].commutative else operands
         key = (node.op, order, attrs_text(node.attrs))
         if key not in known:
-            known[key] = builder.copy(node, operands)
+            known[key] = builder.keep(node, operands)
         elif node.name and not builder.definition(known[key]).name:
             builder.rename(known[key], node.name)
         handles.append(known[key])

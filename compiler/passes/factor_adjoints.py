@@ -84,7 +84,7 @@ class _Factoring:
         elif recurring and node.op == "concat":
             made = self._joined(value, node)
         if made is None:
-            made = self.builder.copy(node, tuple([self.handles[v] for v in node.operands]))
+            made = self.builder.keep(node, tuple([self.handles[v] for v in node.operands]))
         else:
             self.gains += 1
             self.builder.rename(made, node.name)

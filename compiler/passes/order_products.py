@@ -55,7 +55,7 @@ def order_products(graph: Graph) -> Graph:
     handles = [builder.leaf(f.name, f.role, f.type, f.span) for f in graph.leaves]
     for value, node in graph.node_values():
         if value not in found:
-            handles.append(builder.copy(node, tuple([handles[v] for v in node.operands])))
+            handles.append(builder.keep(node, tuple([handles[v] for v in node.operands])))
             continue
         product, tree = found[value]
         handles.append(_emit(builder, node, [handles[v] for v in product.values], product, tree)[0])

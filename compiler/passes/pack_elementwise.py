@@ -37,6 +37,8 @@ def _runs(graph: Graph) -> list[Run]:
     recurrence = recurrence_of(graph)
     found: dict[Key, list[Member]] = {}
     for value, node in graph.node_values():
+        if lanes.keys().isdisjoint(node.operands):
+            continue
         keyed = _keyed(graph, value, node, lanes, recurrence)
         if keyed is not None:
             found.setdefault(keyed[0], []).append(keyed[1])

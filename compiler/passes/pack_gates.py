@@ -35,14 +35,11 @@ class _Group:
 
 def pack_gates(graph: Graph) -> Graph:
     """Replace products of shared weights with one batched operand by slices of one product."""
-    groups = {
-        key: in_order_of_use(graph, found)
-        for key, found in _groups(graph).items()
-        if len(found) > 1
-    }
-    if not groups:
+    found = {key: values for key, values in _groups(graph).items() if len(values) > 1}
+    if not found:
         return graph
-    group_of = {value: key for key, found in groups.items() for value in found}
+    groups = dict(zip(found, in_order_of_use(graph, list(found.values())), strict=True))
+    group_of = {value: key for key, values in groups.items() for value in values}
     builder = Builder()
     handles = {
         value: builder.leaf(f.name, f.role, f.type, f.span) for value, f in enumerate(graph.leaves)
@@ -53,7 +50,7 @@ def pack_gates(graph: Graph) -> Graph:
         if value in group_of:
             _pack(builder, graph, handles, groups[group_of[value]])
         else:
-            handles[value] = builder.copy(node, tuple(handles[v] for v in node.operands))
+            handles[value] = builder.keep(node, tuple(handles[v] for v in node.operands))
     for result in graph.results:
         builder.result(result.name, result.role, handles[result.value])
     return builder.finish(graph.name)
@@ -96,7 +93,7 @@ def _pack(builder: Builder, graph: Graph, handles: dict[int, int], members: list
     for value in needed_values(graph, weights):
         entry = graph.definition(value)
         if isinstance(entry, Node) and value not in handles:
-            handles[value] = builder.copy(entry, tuple(handles[v] for v in entry.operands))
+            handles[value] = builder.keep(entry, tuple(handles[v] for v in entry.operands))
     first = nodes[0]
     left, _, output = parse_spec(first.attr("spec"))
     axis = _packed_axis(graph, first)
