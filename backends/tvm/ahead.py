@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 
 class Begun(Generic[T]):
-    """What ``make`` returns, begun on another thread where there is a processor for that; else,
-    and in a forked process, which has none of the threads, who asks makes it."""
+    """What ``make`` returns, begun on another thread where there is a processor for that.  Who asks
+    makes it where there is no such thread, as in a process that was forked meanwhile."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make, self._process = make, os.getpid()
@@ -27,9 +27,10 @@ class Begun(Generic[T]):
 
     def __call__(self) -> T:
         """The result, or the error; waits for it."""
-        if self._future is None or self._process != os.getpid():
-            return self._make()
-        return self._future.result()
+        future = self._future
+        if future is not None and (future.done() or self._process == os.getpid()):
+            return future.result()
+        return self._make()
 
 
 def _on_a_thread(make: Callable[[], T]) -> Future[T] | None:

@@ -50,6 +50,16 @@ def test_a_forked_process_waits_for_no_thread_of_the_first() -> None:
     assert begun() == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_forked_process_takes_what_was_there_before() -> None:
+    begun = Begun(os.getpid)
+    begun()
+    child = os.fork()
+    if not child:
+        os._exit(begun() == os.getpid())
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_without_a_thread_who_asks_makes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(thread: Thread) -> None:
         raise RuntimeError("can't start new thread")
