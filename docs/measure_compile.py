@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,8 +31,6 @@ MAKING = "rnndsl.backends.tvm.lower_kernel"  # imported only where something is 
 
 def import_compiler() -> None:
     """Import what only those processes import that compile."""
-    from importlib import import_module
-
     from rnndsl.compiler.pipeline import PASSES
 
     tvm = "rnndsl.backends.tvm"
@@ -42,8 +41,6 @@ def import_compiler() -> None:
 
 def in_this_process(cell: str, steps: int, batch: int, imported: bool) -> dict[str, Any]:
     """Seconds of the first training step and of a later one."""
-    from importlib import import_module
-
     import torch
 
     import rnndsl

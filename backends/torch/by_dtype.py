@@ -38,7 +38,7 @@ class ByDtype(Generic[T]):
 
     def begin(self, like: Tensor) -> None:
         """Begin, if other threads can go on with it; LayerInputError as for a call."""
-        if like.dtype in self._made or usable_processors() < 2:
+        if like.dtype in self._made or like.dtype in self._begun or usable_processors() < 2:
             return
         _check(like)
         with _making:

@@ -155,9 +155,9 @@ class ChunkedRunner(Runner):
         parts, kept, between = [], list[Tensor](), list[Tensor]()
         outputs, visible = len(self.program.outputs), self._visible
         stretches = self._stretches(len(inputs[0]), inputs[0])
-        # All that is missing is compiled side by side, the rest first: its kernels are smaller, so
-        # that LLVM has something to do while those of blocks are being written.
-        for stretch in sorted(stretches, key=lambda stretch: stretch.runner is not self._rest):
+        # Each begins with its own kernels when it runs: all are compiled side by side if those that
+        # run later begin before.
+        for stretch in stretches[1:]:
             stretch.runner.begin(inputs[0], stretch.needs(needs))
         for position, stretch in enumerate(stretches):
             given, flags = stretch.given(params), stretch.needs(needs)

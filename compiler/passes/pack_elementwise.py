@@ -37,8 +37,6 @@ def _runs(graph: Graph) -> list[Run]:
     recurrence = recurrence_of(graph)
     found: dict[Key, list[Member]] = {}
     for value, node in graph.node_values():
-        if lanes.keys().isdisjoint(node.operands):
-            continue
         keyed = _keyed(graph, value, node, lanes, recurrence)
         if keyed is not None:
             found.setdefault(keyed[0], []).append(keyed[1])
@@ -53,6 +51,8 @@ def _keyed(
     recurrence: Mapping[int, int],
 ) -> tuple[Key, Member] | None:
     """What a node needs of others that are to be joined with it; None if it cannot be."""
+    if lanes.keys().isdisjoint(node.operands):
+        return None
     home = recurrence.get(value)
     operands = _in_order(node, lanes)
     parts = [lanes.get(v) for v in operands]
@@ -61,7 +61,7 @@ def _keyed(
         if part is None and waits:
             return None
     known = [part for part in parts if part is not None]
-    if not known or len({(part.axis, part.dropped) for part in known}) != 1:
+    if len({(part.axis, part.dropped) for part in known}) != 1:
         return None
     first = known[0]
     length = None
