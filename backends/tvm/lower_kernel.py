@@ -196,10 +196,10 @@ class _Body:
             def at_time(step: Expr) -> Stmt | None:
                 time = values.time.steps - 1 - step if self.reverse else step
                 turn = tirx.bitwise_and(step, tir.index(1))
-                base, named = tir.bind("base", time * values.batch + first, tir.INDEX)
-                turned, flagged = tir.bind("turn", turn, tir.INDEX)
-                side, sided = tir.bind("side", columns.few * turned, tir.INDEX)
-                other, chosen = tir.bind("other", columns.few - side, tir.INDEX)
+                base, named = tir.bind_index("base", time * values.batch + first)
+                turned, flagged = tir.bind_index("turn", turn)
+                side, sided = tir.bind_index("side", columns.few * turned)
+                other, chosen = tir.bind_index("other", columns.few - side)
                 block = Block(count, base, first, turned, side, other)
                 inner = self._rows_of(stage, block, shares, frozenset(stage.states), team)
                 if inner is None:
@@ -233,19 +233,22 @@ class _Body:
         ``multiple`` of them for each part, or all where the parts share ``columns``."""
         start, stop, shared = self.values.team.share(rows, multiple)
         if columns.team.is_shared:
-            start = tirx.Select(columns.few > 0, tir.index(0), start)
-            stop = tirx.Select(columns.few > 0, rows, stop)
-        count = tirx.floordiv(stop - start + (size - 1), tir.index(size))
+            few = columns.few > 0
+            start, begun = tir.bind_index("start", tirx.Select(few, tir.index(0), start))
+            stop, ended = tir.bind_index("stop", tirx.Select(few, rows, stop))
+            shared += [begun, ended]
+        blocks = tirx.truncdiv(stop - start + (size - 1), tir.index(size))
+        count, counted = tir.bind_index("blocks", blocks)
 
         def one(block: Expr) -> Stmt | None:
             number = count - 1 - block if self.reverse else block
-            first, named = tir.bind("first", start + number * size, tir.INDEX)
+            first, named = tir.bind_index("first", start + number * size)
             least = tirx.min(tir.index(size), stop - first)
-            length, counted = tir.bind("rows", least, tir.INDEX)
+            length, measured = tir.bind_index("rows", least)
             inner = body(first, length)
-            return None if inner is None else tir.sequence([named, counted, inner])
+            return None if inner is None else tir.sequence([named, measured, inner])
 
-        return tir.sequence([*shared, tir.loop(count, one, "block")])
+        return tir.sequence([*shared, counted, tir.loop(count, one, "block")])
 
     def _rows_of(
         self,

@@ -49,7 +49,7 @@ def summed(site: Site) -> Stmt | None:
     def chunk(number: Expr) -> Stmt | None:
         first = number * _CHUNK
         fresh = tirx.And(site.fresh, tirx.EQ(number, tir.index(0)))
-        count, counted = tir.bind("count", tirx.min(tir.index(_CHUNK), site.rows - first), "int64")
+        count, counted = tir.bind_index("count", tirx.min(tir.index(_CHUNK), site.rows - first))
 
         def terms(body: Callable[[Indices], Stmt | None]) -> Stmt | None:
             return tir.nest([count, *(sizes[k] for k in over)], body, "tklmn")

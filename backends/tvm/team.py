@@ -59,10 +59,10 @@ class Team:
         """The team that shares loops of a stage with too ``few`` rows to share these: each part is
         alone in it where there are enough."""
         zero, one = tir.index(0), tir.index(1)
-        flag, flagged = tir.bind("few", tirx.Cast(tir.INDEX, few), tir.INDEX)
-        part, numbered = tir.bind("column", tirx.Select(flag > 0, self.part, zero), tir.INDEX)
-        parts, counted = tir.bind("columns", tirx.Select(flag > 0, self.parts, one), tir.INDEX)
-        home, homed = tir.bind("home", tirx.Select(flag > 0, zero, self.part), tir.INDEX)
+        flag, flagged = tir.bind_index("few", tirx.Cast(tir.INDEX, few))
+        part, numbered = tir.bind_index("column", tirx.Select(flag > 0, self.part, zero))
+        parts, counted = tir.bind_index("columns", tirx.Select(flag > 0, self.parts, one))
+        home, homed = tir.bind_index("home", tirx.Select(flag > 0, zero, self.part))
         declared = flagged, numbered, counted, homed
         return Columns(Team(True, part, parts, self.table, self.numbers, (), declared), flag, home)
 
@@ -97,8 +97,8 @@ class Team:
         def bound(part: Expr) -> Expr:
             return tirx.min(count, tirx.truncdiv(units * part, self.parts) * multiple)
 
-        start, begun = tir.bind("start", bound(self.part), tir.INDEX)
-        stop, ended = tir.bind("stop", bound(self.part + 1), tir.INDEX)
+        start, begun = tir.bind_index("start", bound(self.part))
+        stop, ended = tir.bind_index("stop", bound(self.part + 1))
         return start, stop, [begun, ended]
 
 
@@ -114,4 +114,4 @@ class Columns:
 
 def _asked(name: str, several: Expr, function: str, alone: int) -> tuple[Expr, Stmt]:
     found = tirx.Cast(tir.INDEX, tirx.call_extern("int32", function))
-    return tir.bind(name, tirx.if_then_else(several, found, tir.index(alone)), tir.INDEX)
+    return tir.bind_index(name, tirx.if_then_else(several, found, tir.index(alone)))

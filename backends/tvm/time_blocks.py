@@ -61,18 +61,7 @@ class TimeBlocks:
             origin = self.whole - done - steps if reverse else done
             first = tirx.Select(is_first, 1 - added, tir.index(0))
             bound = ((self.steps, steps), (self.origin, origin), (self.first, first))
-            named = (stmt for name, value in bound for stmt in _kept_apart(name, value))
+            named = (tir.give(name, value) for name, value in bound)
             return tir.sequence([*named, body()])
 
         return tir.loop(count, one, "block")
-
-
-def _kept_apart(name: Expr, value: Expr) -> list[Stmt]:
-    """A name for a value by way of memory, which LLVM leaves out again.
-
-    Everything in a block lies where these numbers say.  TVM would put what they mean in place of
-    each use, and take longer to simplify that than for all the rest.
-    """
-    held, declared = tir.registers((1,), tir.INDEX, name.name)
-    place = (tir.index(0),)
-    return [declared, tir.store(held, place, value), tirx.Bind(name, tir.load(held, place))]

@@ -321,9 +321,27 @@ def bind(name: str, value: Expr, dtype: str) -> tuple[Expr, Stmt]:
     return variable, tirx.Bind(variable, value)
 
 
+def bind_index(name: str, value: Expr) -> tuple[Expr, Stmt]:
+    """A name for an index, and the statement that gives it."""
+    variable = length(name)
+    return variable, give(variable, value)
+
+
+def give(variable: Expr, value: Expr) -> Stmt:
+    """The statement that gives an index its value, by way of memory, which LLVM leaves out again.
+
+    TVM would put the value in place of each use, and simplify all that lies where these numbers
+    say: that takes longer than everything else it does.
+    """
+    buffer, declared = registers((1,), INDEX, str(variable.name))
+    held, place = buffer.elements, [index(0)]
+    given = tirx.Bind(variable, tirx.BufferLoad(held, place))
+    return tirx.SeqStmt([declared, tirx.BufferStore(held, value, place), given])
+
+
 def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
     """A name for an index that is known to be below ``extent``, and the statement."""
-    variable, named = bind(name, value, INDEX)
+    variable, named = bind_index(name, value)
     known = _loops.get()
     if known is not None:
         known.ranges.bind(variable, tvm.ir.Range(index(0), index(extent)))
