@@ -200,6 +200,44 @@ def cummax(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...
     return (b.op("contract", chosen, grad, spec=spec, sum_batch=False),)
 
 
+def linear_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
+    """y_k = a_k y_(k-1) + x_k: what x_k did to y_k, and through it to later ones."""
+    attrs = dict(node.attrs)
+    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
+    whole = _scanned_back(b, node.operands[0], grad, axis, reverse)
+    return b.op("mul", whole, _one_before(b, out, 0.0, axis, reverse)), whole
+
+
+def max_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
+    """y_k = max(a_k + y_(k-1), x_k): the same, where the larger one takes all."""
+    attrs, (factor, x) = dict(node.attrs), node.operands
+    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
+    before = _one_before(b, out, -math.inf, axis, reverse)
+    # Not out > x: where out was kept in 16 bits, it may be larger than what it was rounded from.
+    carried = b.op("gt", b.op("add", factor, before), x)
+    whole = _scanned_back(b, carried, grad, axis, reverse)
+    zero = _constant(b, 0, whole)
+    return b.op("where", carried, whole, zero), b.op("where", carried, zero, whole)
+
+
+def _scanned_back(b: Builder, factor: int, grad: int, axis: int, reverse: bool) -> int:
+    """g_k = grad_k + a_(k+1) g_(k+1)."""
+    following = b.op("roll", factor, axis=axis, shift=1 if reverse else -1)
+    return b.op("linear_scan", following, grad, axis=axis, reverse=not reverse)
+
+
+def _one_before(b: Builder, value: int, nothing: float, axis: int, reverse: bool) -> int:
+    """The element before each along an axis; ``nothing`` before the first."""
+    shape = b.type_of(value).shape
+    size, one = shape[axis], dim(1)
+    kept = (one, size) if reverse else (dim(0), size - one)
+    parts = [
+        b.full(nothing, (*shape[:axis], one, *shape[axis + 1 :])),
+        b.op("slice", value, axis=axis, bounds=kept),
+    ]
+    return b.op("concat", *(reversed(parts) if reverse else parts), axis=axis)
+
+
 def broadcast(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
     kept = ints_attr(dict(node.attrs), "axes")
     for axis in reversed(range(node.type.rank)):

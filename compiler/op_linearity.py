@@ -64,7 +64,7 @@ _CONSTANTS = ("full", "iota")  # without operands: linear as anything that does 
 _OTHERS = (
     "abs", "sign", "exp", "log", "log1p", "sqrt", "sin", "cos", "tanh", "sigmoid", "relu",
     "softplus", "logsigmoid", "erf", "floor", "round", "step", "min", "pow", "mod", "lt", "le",
-    "gt", "ge", "eq", "ne", "argmax", "inverse",
+    "gt", "ge", "eq", "ne", "argmax", "inverse", "linear_scan", "max_scan",
 )
 # fmt: on
 

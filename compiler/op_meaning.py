@@ -87,6 +87,27 @@ def cumsum(
     return np.cumsum(arrays[0], axis=axis)
 
 
+def scan(step: Callable[[Array, Array, Array], Array]) -> Meaning:
+    """``y_k = step(y_(k-1), a_k, x_k)`` along an axis, from its end with ``reverse``; the first
+    is x."""
+
+    def meaning(
+        arrays: Sequence[Array], attrs: Mapping[str, AttrValue], types: Sequence[Type], out: Type
+    ) -> Array:
+        axis = _own_axis(attrs, out)
+        made = np.array(np.broadcast_arrays(*arrays)[1])
+        factor, lines = (
+            np.moveaxis(a, axis, 0) for a in (np.broadcast_to(arrays[0], made.shape), made)
+        )
+        if attrs["reverse"]:
+            factor, lines = factor[::-1], lines[::-1]
+        for k in range(1, len(lines)):
+            lines[k] = step(lines[k - 1], factor[k], lines[k])
+        return made
+
+    return meaning
+
+
 def _lead(array: Array, kind: Type) -> tuple[int, ...]:
     return array.shape[: array.ndim - kind.rank]
 

@@ -77,6 +77,12 @@ def along_axis(operands: Sequence[Type], attrs: Mapping[str, AttrValue]) -> Type
     return operand
 
 
+def pair_along_axis(operands: Sequence[Type], attrs: Mapping[str, AttrValue]) -> Type:
+    """Two operands of one shape, which stays; the op works along the axis."""
+    _axis(operands[0], attrs)
+    return elementwise(operands, attrs)
+
+
 def broadcast(operands: Sequence[Type], attrs: Mapping[str, AttrValue]) -> Type:
     """Operand axis k becomes axis ``axes[k]`` of ``shape``; the others are repeated."""
     (operand,) = operands

@@ -197,6 +197,26 @@ _TABLE = (
         dv.cummax,
         _per_element(1),
     ),
+    Op(
+        "linear_scan",
+        "y = a y' + x along an axis, y' the one before; from the operands a, x",
+        2,
+        ("axis", "reverse"),
+        ty.pair_along_axis,
+        mean.scan(lambda before, a, x: a * before + x),
+        dv.linear_scan,
+        _per_element(2),
+    ),
+    Op(
+        "max_scan",
+        "y = max(a + y', x) along an axis, y' the one before; from the operands a, x",
+        2,
+        ("axis", "reverse"),
+        ty.pair_along_axis,
+        mean.scan(lambda before, a, x: np.maximum(a + before, x)),
+        dv.max_scan,
+        _per_element(2),
+    ),
     # shape
     _moving(
         "broadcast",

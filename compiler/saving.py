@@ -30,7 +30,7 @@ _MOST_UNDECIDED = 3  # states tried with and without their stream; further ones 
 Vertex = tuple[str, int]  # "in" or "out" of a value; or one of these:
 _SOURCE, _SINK = ("source", -1), ("sink", -1)
 _NEVER = frozenset({"inverse"})
-_SEQUENTIAL = frozenset({"cumsum", "cummax", "argmax"})
+_SEQUENTIAL = frozenset({"cumsum", "cummax", "linear_scan", "max_scan", "argmax"})
 # What only names elements of another value in another way.
 _VIEWS = frozenset({"broadcast", "reshape", "transpose", "slice", "stop_grad"})
 

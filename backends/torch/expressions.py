@@ -31,11 +31,13 @@ class Site:
     """What an expression may need besides its operands.
 
     ``like`` names a tensor that has the dtype and device of the computation; ``indices``
-    maps a tuple of gather indices to the name of the tensor that holds them.
+    maps a tuple of gather indices to the name of the tensor that holds them; ``scans`` gives
+    the name of the module of scans.
     """
 
     like: str
     indices: Callable[[tuple[int, ...]], str]
+    scans: Callable[[], str]
 
 
 Expression = Callable[[Node, tuple[Operand, ...], Site], str]
@@ -130,6 +132,12 @@ def _cumsum(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
     if node.attr("reverse"):
         return f"{a.text}.flip({axis}).cumsum({axis}).flip({axis})"
     return f"{a.text}.cumsum({axis})"
+
+
+def _scan(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
+    factor, addend = operands
+    rest = f"{factor.text}, {addend.text}, {_axis(node, addend)}, {node.attr('reverse')}"
+    return f'{site.scans()}.along("{node.op}", {rest})'
 
 
 def _broadcast(node: Node, operands: tuple[Operand, ...], site: Site) -> str:
@@ -246,6 +254,8 @@ EXPRESSIONS: dict[str, Expression] = {
     "argmax": _reduce("{0}.argmax({axis}).to({like}.dtype)"),
     "cumsum": _cumsum,
     "cummax": _reduce("{0}.cummax({axis}).values"),
+    "linear_scan": _scan,
+    "max_scan": _scan,
     "broadcast": _broadcast,
     "reshape": _reshape,
     "transpose": _transpose,

@@ -8,7 +8,7 @@ import re
 from rnndsl.compiler.ir import Graph
 
 # Names that the generated code uses for itself.
-_MODULES, _ARGUMENTS = ("torch", "F", "math"), ("inputs", "states", "params", "like")
+_MODULES, _ARGUMENTS = ("torch", "F", "math", "scans"), ("inputs", "states", "params", "like")
 _BUILTINS = ("range", "reversed", "zip")
 RESERVED = frozenset({*_MODULES, *_ARGUMENTS, *_BUILTINS, "T", "B", "step"})
 

@@ -40,6 +40,18 @@ def maximum(
     return _chunked(_Maximum, factor, addend, first, reverse)
 
 
+def along(kind: str, factor: Tensor, addend: Tensor, axis: int, reverse: bool) -> Tensor:
+    """``linear_scan`` or ``max_scan`` along any axis, from nothing."""
+    function, nothing = _ALONG[kind]
+    shape = torch.broadcast_shapes(factor.shape, addend.shape)  # type: ignore[no-untyped-call]
+    factor, addend = (x.expand(shape).movedim(axis, 0) for x in (factor, addend))
+    first = addend.new_full(addend.shape[1:], nothing)
+    return function(factor, addend, first, reverse, "chunked").movedim(0, axis)
+
+
+_ALONG = {"linear_scan": (linear, 0.0), "max_scan": (maximum, -math.inf)}
+
+
 class _Linear:
     """One step of many blocks, and how a map follows another."""
 

@@ -148,11 +148,17 @@ class Statements:
         return f"torch.addmm({other.text}, {vector.text}, {matrix})"
 
     def _site(self) -> Site:
-        return Site(self.like, self._indices)
+        return Site(self.like, self._indices, self._scans)
 
     def _indices(self, indices: tuple[int, ...]) -> str:
         tensor = f"torch.tensor({list(indices)}, device={self.like}.device)"
         return self._hoist_as(tensor, "indices", self.prelude)
+
+    def _scans(self) -> str:
+        line = "from rnndsl.backends.torch import scans"
+        if line not in self.prelude:
+            self.prelude.append(line)
+        return "scans"
 
     def _hoist(self, text: str, suffix: str) -> str:
         """The name of a view of a shared value, made once."""

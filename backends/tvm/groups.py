@@ -18,7 +18,10 @@ from rnndsl.compiler.ops import OPS, node_flops
 from rnndsl.compiler.plan import Plan, StageKind
 
 _FLOAT = 4
-_REDUCTIONS = frozenset({"reduce_sum", "reduce_max", "argmax", "cumsum", "cummax", "batch_sum"})
+_REDUCTIONS = frozenset(
+    {"reduce_sum", "reduce_max", "argmax", "batch_sum"}
+    | {"cumsum", "cummax", "linear_scan", "max_scan"}
+)
 
 
 @dataclass(frozen=True, slots=True)

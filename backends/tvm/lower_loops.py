@@ -218,38 +218,66 @@ def _along(site: Site, body: Callable[[Expr, Indices, int], Stmt | None]) -> Stm
     return tir.rows(site.rows, lambda row: tir.nest(others, lambda o: body(row, o, axis), "abcdef"))
 
 
-def _running(combine: Callable[[Expr, Expr], Expr]) -> Callable[[Site], Stmt | None]:
+def _running(combine: Callable[..., Expr]) -> Callable[[Site], Stmt | None]:
+    """``combine`` of the result before and of the operands; the first result is the last operand.
+
+    Lines along the last axis go one by one, others side by side in vectors.
+    """
+
     def lower(site: Site) -> Stmt | None:
-        reverse = bool(site.attrs.get("reverse", False))
+        axis, sizes = int_attr(site.attrs, "axis"), site.out
+        reverse, size = bool(site.attrs.get("reverse", False)), sizes[axis]
+        beside = sizes[axis + 1 :][-1:]
+        outer = sizes[:axis] + sizes[axis + 1 : len(sizes) - len(beside)]
 
-        def line(row: Expr, others: Indices, axis: int) -> Stmt | None:
-            size = site.sizes[0][axis]
+        def lines(row: Expr, outside: Indices, start: Expr, count: int) -> Stmt | None:
+            total, declared = tir.registers((count,), site.dtype, "total")
 
-            def at(k: Expr) -> Indices:
-                return (*others[:axis], (size - 1) - k if reverse else k, *others[axis:])
+            def reach(k: Expr, element: Callable[[Expr, Indices], Expr]) -> Stmt | None:
+                step = (size - 1) - k if reverse else k
 
-            total, declared = tir.registers((1,), site.dtype, "total")
-            held = (tir.index(0),)
+                def lane(v: Expr) -> Stmt | None:
+                    others = (*outside, start + v) if beside else outside
+                    place = (*others[:axis], step, *others[axis:])
+                    written = site.write(row, place, tir.load(total, (v,)))
+                    return tir.sequence([tir.store(total, (v,), element(v, place)), written])
 
-            def reach(k: Expr, value: Expr) -> Stmt | None:
-                written = site.write(row, at(k), tir.load(total, held))
-                return tir.sequence([tir.store(total, held, value), written])
+                return tir.vectorized(count, lane)
 
-            def advance(k: Expr) -> Stmt | None:
-                return reach(k, combine(tir.load(total, held), site.reads[0](row, at(k))))
+            def advance(v: Expr, place: Indices) -> Expr:
+                return combine(tir.load(total, (v,)), *(read(row, place) for read in site.reads))
 
-            first = tir.index(0)
             return tir.sequence(
                 [
                     declared,
-                    reach(first, site.reads[0](row, at(first))),
-                    tir.loop(size, advance, "k", start=1, once=True),
+                    reach(tir.index(0), lambda v, place: site.reads[-1](row, place)),
+                    tir.loop(size, lambda k: reach(k, advance), "k", start=1, once=True),
                 ]
             )
 
-        return _along(site, line)
+        def all_lines(row: Expr, outside: Indices) -> Stmt | None:
+            full, rest = divmod(beside[0] if beside else 1, site.width)
+            parts = [
+                tir.loop(full, lambda i: lines(row, outside, i * site.width, site.width), "i"),
+                *(
+                    lines(row, outside, tir.index(full * site.width + start), count)
+                    for start, count in tir.powers(rest)
+                ),
+            ]
+            return tir.sequence(parts)
+
+        nest = lambda row: tir.nest(outer, lambda place: all_lines(row, place), "abcdef")
+        return tir.rows(site.rows, nest)
 
     return lower
+
+
+def _linear(before: Expr, factor: Expr, addend: Expr) -> Expr:
+    return before * factor + addend
+
+
+def _larger(before: Expr, factor: Expr, addend: Expr) -> Expr:
+    return larger(before + factor, addend)
 
 
 def _argmax(site: Site) -> Stmt | None:
@@ -310,6 +338,8 @@ LOOPS: Mapping[str, Callable[[Site], Stmt | None]] = {
     "argmax": _argmax,
     "cumsum": _running(add),
     "cummax": _running(larger),
+    "linear_scan": _running(_linear),
+    "max_scan": _running(_larger),
     "pad": _pad,
     "gather": _gather,
     "scatter_add": _scatter_add,

@@ -36,6 +36,8 @@ FUNCTIONS = {
     "reduce_max": "max",
     "cumsum": "cumsum",
     "cummax": "cummax",
+    "linear_scan": "scan",
+    "max_scan": "max scan",
     "batch_sum": "Σ batch",
     "concat": "concat",
     "scatter_add": "scatter +",

@@ -87,37 +87,19 @@ def _from_nothing(
             spec = f"{some}ts,s{whole}->t{whole}"
             within = builder.op("contract", decay.matrix, addend, spec=spec, sum_batch=False)
             return within, decay.prefix, axes
-    running, prefix = _by_levels(builder, timed(mapped.factor), addend, maximum)
+    running, prefix = _one_by_one(builder, timed(mapped.factor), addend, maximum)
     return running, prefix, tuple(range(rank))
 
 
-def _by_levels(builder: Builder, factor: int, addend: int, maximum: bool) -> tuple[int, int]:
-    """Blocks of 1, 2, 4 ... steps joined in pairs: the end of the first goes into the second."""
-    multiply, add = ("add", "max") if maximum else ("mul", "add")
-    shape = builder.type_of(addend).shape
-    length, *axes = (int(d) for d in shape)
-    made, prefix, size = addend, factor, 1
-
-    def reshape(value: int, *sizes: int) -> int:
-        return builder.op("reshape", value, shape=tuple(map(dim, sizes)))
-
-    def half(value: int, k: int) -> int:
-        paired = reshape(value, length // (2 * size), 2, size, *axes)
-        part = builder.op("slice", paired, axis=1, bounds=(dim(k), dim(k + 1)))
-        return reshape(part, length // (2 * size), size, *axes)
-
-    def last(value: int, like: int) -> int:
-        row = builder.op("slice", value, axis=1, bounds=(dim(size - 1), dim(size)))
-        flat = reshape(row, length // (2 * size), *axes)
-        kind = builder.type_of(like).shape
-        return builder.op("broadcast", flat, shape=kind, axes=(0, *range(2, len(kind))))
-
-    while size < length:
-        state, power = (half(made, 0), half(made, 1)), (half(prefix, 0), half(prefix, 1))
-        carried = builder.op(multiply, last(state[0], power[1]), power[1])
-        later = builder.op(add, state[1], carried)
-        across = builder.op(multiply, power[1], last(power[0], power[1]))
-        made = reshape(builder.op("concat", state[0], later, axis=1), length, *axes)
-        prefix = reshape(builder.op("concat", power[0], across, axis=1), length, *axes)
-        size *= 2
-    return made, prefix
+def _one_by_one(builder: Builder, factor: int, addend: int, maximum: bool) -> tuple[int, int]:
+    """The stream and the products of factors, one step after the other: a block is short, and
+    all else goes side by side."""
+    if maximum:
+        made = builder.op("max_scan", factor, addend, axis=0, reverse=False)
+        return made, builder.op("cumsum", factor, axis=0, reverse=False)
+    made = builder.op("linear_scan", factor, addend, axis=0, reverse=False)
+    # The first factor is added to nothing, and what follows multiplies it.
+    length = builder.type_of(factor).shape[0]
+    first = builder.op("slice", factor, axis=0, bounds=(dim(0), dim(1)))
+    start = builder.op("pad", first, axis=0, bounds=(dim(0), length - dim(1)))
+    return made, builder.op("linear_scan", factor, start, axis=0, reverse=False)

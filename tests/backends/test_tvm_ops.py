@@ -48,6 +48,15 @@ CASES: dict[str, list[Case]] = {
     "argmax": [(((4, 3),), {"axis": a}) for a in (0, 1)],
     "cumsum": [(((2, 3),), {"axis": a, "reverse": r}) for a in (0, 1) for r in (False, True)],
     "cummax": [(((2, 5),), {"axis": a}) for a in (0, 1)],
+    **{
+        op: [
+            ((shape, shape), {"axis": axis, "reverse": reverse})
+            for shape in ((5,), (5, 1), (1, 3), (4, 21), (2, 3, 13))
+            for axis in range(len(shape))
+            for reverse in (False, True)
+        ]
+        for op in ("linear_scan", "max_scan")
+    },
     "broadcast": [
         (((3,),), {"shape": shape_of(2, 3), "axes": (1,)}),
         (((2,),), {"shape": shape_of(2, 3), "axes": (0,)}),

@@ -198,6 +198,17 @@ class _Maker:
         elif op != "argmax" or not self.continuous:
             self.op(op, x, axis=axis, bound=count + m * (count if op == "reduce_sum" else 1))
 
+    def scan(self) -> None:
+        x = self.any(1)
+        if x is None:
+            return
+        factor = self.b.op("tanh", self.varying(self.of_shape(self.kind(x).shape), x))
+        axis, reverse = int(self.rng.integers(self.kind(x).rank)), bool(self.rng.integers(2))
+        count = self.kind(x).sizes[axis]
+        op = self.word(("linear_scan", "max_scan"))
+        bound = self.bound[x] * count if op == "linear_scan" else self.bound[x] + count
+        self.op(op, factor, x, axis=axis, reverse=reverse, bound=bound)
+
     def spread(self) -> None:
         x = self.any()
         if x is None or self.kind(x).rank > 2:
@@ -289,7 +300,8 @@ class _Maker:
 
 _STEPS: tuple[tuple[str, float], ...] = (
     ("unary", 0.22), ("binary", 0.26), ("choose", 0.05), ("reduce", 0.08), ("spread", 0.07),
-    ("move", 0.12), ("join", 0.05), ("product", 0.12), ("index", 0.02), ("solve", 0.01),
+    ("move", 0.12), ("join", 0.05), ("product", 0.12), ("index", 0.01), ("solve", 0.01),
+    ("scan", 0.01),
 )  # fmt: skip
 
 

@@ -28,6 +28,10 @@ CASES: dict[str, list[Case]] = {
     "argmax": [(((2, 3),), {"axis": 1})],
     "cumsum": [(((2, 3),), {"axis": a, "reverse": r}) for a in (0, 1) for r in (False, True)],
     "cummax": [(((2, 5),), {"axis": 1}), (((4, 3),), {"axis": 0})],
+    **{
+        op: [(((4, 3), (4, 3)), {"axis": a, "reverse": r}) for a in (0, 1) for r in (False, True)]
+        for op in ("linear_scan", "max_scan")
+    },
     "broadcast": [
         (((3,),), {"shape": shape_of(2, 3), "axes": (1,)}),
         (((2,),), {"shape": shape_of(2, 3), "axes": (0,)}),
