@@ -114,11 +114,32 @@ def chain() -> Graph:
     return b.finish("chain")
 
 
+def scans() -> Graph:
+    """Scans along axes of an example's own, there and back, with shared operands and without."""
+    b = Builder()
+    x = b.leaf("x", LeafRole.INPUT, batched(9, 2))
+    s = b.leaf("s", LeafRole.STATE, batched(9, 2))
+    w = b.leaf("w", LeafRole.PARAM, shared(9, 2))
+    factor = b.op("sigmoid", b.op("add", s, w))
+    first = b.op("linear_scan", factor, x, axis=0, reverse=False)
+    second = b.op("linear_scan", w, first, axis=1, reverse=True)
+    third = b.op("max_scan", factor, w, axis=0, reverse=True)
+    fourth = b.op("max_scan", w, b.op("sub", second, third), axis=0, reverse=False)
+    b.result("y", ResultRole.OUTPUT, fourth)
+    b.result("s", ResultRole.STATE, b.op("tanh", fourth))
+    start = b.op(
+        "max_scan", w, b.op("linear_scan", w, w, axis=1, reverse=False), axis=0, reverse=True
+    )
+    b.result("init.s", ResultRole.VALUE, b.op("tanh", start))
+    return b.finish("scanned")
+
+
 GRAPHS: dict[str, Callable[[], Graph]] = {
     "lstm": lstm,
     "memory": memory,
     "window": window,
     "chain": chain,
+    "scans": scans,
 }
 
 

@@ -141,6 +141,16 @@ def test_leading_axes_are_carried_along(op: str, case: Case) -> None:
             np.testing.assert_allclose(together[t, s], alone, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("op", "nothing", "last"), [("linear_scan", 0.0, 2.0), ("max_scan", -np.inf, 3.0)]
+)
+def test_a_scan_that_forgets_everything_starts_anew(op: str, nothing: float, last: float) -> None:
+    graph = one_node(op, (((4,), (4,)), {"axis": 0, "reverse": False}))
+    factor = np.array([7.0, 1.0, nothing, 1.0])
+    found = evaluate(graph, {"a0": factor, "a1": np.array([5.0, 1.0, 2.0, 0.0])})[-1]
+    np.testing.assert_array_equal(found[0], [5.0, 6.0, 2.0, last])
+
+
 @pytest.mark.parametrize(("op", "case"), ALL_CASES)
 def test_the_derivative_is_the_limit_of_differences(op: str, case: Case) -> None:
     if op in CONVENTION:
