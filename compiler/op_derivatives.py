@@ -202,40 +202,39 @@ def cummax(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...
 
 def linear_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
     """y_k = a_k y_(k-1) + x_k: what x_k did to y_k, and through it to later ones."""
-    attrs = dict(node.attrs)
-    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
-    whole = _scanned_back(b, node.operands[0], grad, axis, reverse)
-    return b.op("mul", whole, _one_before(b, out, 0.0, axis, reverse)), whole
+    whole = _scanned_back(b, node, node.operands[0], grad)
+    return b.op("mul", whole, _one_before(b, node, out, 0.0)), whole
 
 
 def max_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
     """y_k = max(a_k + y_(k-1), x_k): the same, where the larger one takes all."""
-    attrs, (factor, x) = dict(node.attrs), node.operands
-    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
-    before = _one_before(b, out, -math.inf, axis, reverse)
+    factor, x = node.operands
+    before = _one_before(b, node, out, -math.inf)
     # Not out > x: where out was kept in 16 bits, it may be larger than what it was rounded from.
     carried = b.op("gt", b.op("add", factor, before), x)
-    whole = _scanned_back(b, carried, grad, axis, reverse)
+    whole = _scanned_back(b, node, carried, grad)
     zero = _constant(b, 0, whole)
     return b.op("where", carried, whole, zero), b.op("where", carried, zero, whole)
 
 
-def _scanned_back(b: Builder, factor: int, grad: int, axis: int, reverse: bool) -> int:
-    """g_k = grad_k + a_(k+1) g_(k+1)."""
+def _scanned_back(b: Builder, node: Node, factor: int, grad: int) -> int:
+    """g_k = grad_k + a_(k+1) g_(k+1), against the direction of a scan."""
+    attrs = dict(node.attrs)
+    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
     following = b.op("roll", factor, axis=axis, shift=1 if reverse else -1)
     return b.op("linear_scan", following, grad, axis=axis, reverse=not reverse)
 
 
-def _one_before(b: Builder, value: int, nothing: float, axis: int, reverse: bool) -> int:
-    """The element before each along an axis; ``nothing`` before the first."""
-    shape = b.type_of(value).shape
-    size, one = shape[axis], dim(1)
-    kept = (one, size) if reverse else (dim(0), size - one)
-    parts = [
-        b.full(nothing, (*shape[:axis], one, *shape[axis + 1 :])),
-        b.op("slice", value, axis=axis, bounds=kept),
-    ]
-    return b.op("concat", *(reversed(parts) if reverse else parts), axis=axis)
+def _one_before(b: Builder, node: Node, value: int, nothing: float) -> int:
+    """The element before each in the direction of a scan; ``nothing`` before the first."""
+    attrs, shape = dict(node.attrs), b.type_of(value).shape
+    axis, one = int_attr(attrs, "axis"), dim(1)
+    start = b.full(nothing, (*shape[:axis], one, *shape[axis + 1 :]))
+    if attrs["reverse"]:
+        later = b.op("slice", value, axis=axis, bounds=(one, shape[axis]))
+        return b.op("concat", later, start, axis=axis)
+    earlier = b.op("slice", value, axis=axis, bounds=(dim(0), shape[axis] - one))
+    return b.op("concat", start, earlier, axis=axis)
 
 
 def broadcast(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:

@@ -95,10 +95,9 @@ def scan(step: Callable[[Array, Array, Array], Array]) -> Meaning:
         arrays: Sequence[Array], attrs: Mapping[str, AttrValue], types: Sequence[Type], out: Type
     ) -> Array:
         axis = _own_axis(attrs, out)
-        made = np.array(np.broadcast_arrays(*arrays)[1])
-        factor, lines = (
-            np.moveaxis(a, axis, 0) for a in (np.broadcast_to(arrays[0], made.shape), made)
-        )
+        factor, addend = np.broadcast_arrays(*arrays)
+        made = addend.copy()
+        factor, lines = np.moveaxis(factor, axis, 0), np.moveaxis(made, axis, 0)
         if attrs["reverse"]:
             factor, lines = factor[::-1], lines[::-1]
         for k in range(1, len(lines)):

@@ -207,7 +207,7 @@ class _PlanWriter:
             function = "maximum" if mapped.kind is MapKind.MAXIMUM else "linear"
             text = f'{function}({factor}, {addend}, {first}, {order}, "{stage.form}")'
         name = names[mapped.result]
-        self.body += ["from rnndsl.backends.torch import scans", f"{name} = scans.{text}"]
+        self.body.append(f"{name} = {write.scans()}.{text}")
         write.streams[mapped.result] = name
         read = self.facts.read_outside(stage)
         others = [v for v in read if v not in (mapped.leaf, mapped.result)]

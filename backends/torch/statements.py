@@ -148,13 +148,14 @@ class Statements:
         return f"torch.addmm({other.text}, {vector.text}, {matrix})"
 
     def _site(self) -> Site:
-        return Site(self.like, self._indices, self._scans)
+        return Site(self.like, self._indices, self.scans)
 
     def _indices(self, indices: tuple[int, ...]) -> str:
         tensor = f"torch.tensor({list(indices)}, device={self.like}.device)"
         return self._hoist_as(tensor, "indices", self.prelude)
 
-    def _scans(self) -> str:
+    def scans(self) -> str:
+        """The name of the module of scans, which the code imports when it is first asked for."""
         line = "from rnndsl.backends.torch import scans"
         if line not in self.prelude:
             self.prelude.append(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tvm import tirx
 
@@ -256,18 +257,10 @@ def _running(combine: Callable[..., Expr]) -> Callable[[Site], Stmt | None]:
             )
 
         def all_lines(row: Expr, outside: Indices) -> Stmt | None:
-            full, rest = divmod(beside[0] if beside else 1, site.width)
-            parts = [
-                tir.loop(full, lambda i: lines(row, outside, i * site.width, site.width), "i"),
-                *(
-                    lines(row, outside, tir.index(full * site.width + start), count)
-                    for start, count in tir.powers(rest)
-                ),
-            ]
-            return tir.sequence(parts)
+            extent = beside[0] if beside else 1
+            return tir.vectors(extent, site.width, partial(lines, row, outside))
 
-        nest = lambda row: tir.nest(outer, lambda place: all_lines(row, place), "abcdef")
-        return tir.rows(site.rows, nest)
+        return tir.rows(site.rows, lambda row: tir.nest(outer, partial(all_lines, row), "abcdef"))
 
     return lower
 

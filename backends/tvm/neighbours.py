@@ -21,7 +21,7 @@ def vector_axis(sizes: Sequence[int]) -> int:
 def side_by_side(body: Callable[[Expr], object], extent: int) -> bool:
     """Whether everything that ``body(i)`` reads and writes is the same element for every ``i``
     below ``extent``, or that beside the one of ``i - 1``."""
-    i, _ = tir.within("i", tir.index(0), extent)
+    i = tir.below("i", extent)
     with watched() as found:
         body(i)
     return all(_stride(access, i) in (0, 1) for access in found.accesses)
@@ -33,7 +33,7 @@ def in_one_piece(body: Callable[[Sequence[Expr]], object], sizes: Sequence[int])
     These may be gone through as one axis: each index of theirs but the last is 0 then, and the
     last one counts them all.
     """
-    at = [tir.within("abcdefgh"[k], tir.index(0), size)[0] for k, size in enumerate(sizes)]
+    at = [tir.below("abcdefgh"[k], size) for k, size in enumerate(sizes)]
     with watched() as found:
         body(at)
     count = 1 if found.counts else len(sizes)
@@ -49,7 +49,7 @@ def in_one_piece(body: Callable[[Sequence[Expr]], object], sizes: Sequence[int])
         return count
     # An index that is taken apart may be simple axis by axis only.
     zeros = [tir.index(0)] * (count - 1)
-    i, _ = tir.within("i", tir.index(0), prod(sizes[-count:]))
+    i = tir.below("i", prod(sizes[-count:]))
     with watched() as found:
         body([*at[:-count], *zeros, i])
     return count if all(_steps(access.distance(), [i]) for access in found.accesses) else 1

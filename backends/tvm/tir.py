@@ -178,13 +178,23 @@ def powers(count: int) -> list[tuple[int, int]]:
     return found
 
 
-def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -> Stmt | None:
-    """A loop in vectors of ``width`` elements, and shorter vectors for the rest.
+def vectors(extent: int, width: int, body: Callable[[Expr, int], Stmt | None]) -> Stmt | None:
+    """``body(start, count)`` for vectors of ``width`` elements, and shorter ones for the rest.
 
     All widths are powers of two: LLVM does not keep other vectors in registers.  Elements that
     are taken one by one stay so: LLVM would make vectors of them out of single loads.
     """
     full, rest = divmod(extent, width)
+    return sequence(
+        [
+            loop(full, lambda i: body(i * width, width), "i", once=width == 1),
+            *(body(index(full * width + at), count) for at, count in powers(rest)),
+        ]
+    )
+
+
+def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -> Stmt | None:
+    """``body`` for each element, in the lanes of :func:`vectors`, with their registers."""
 
     def vector(start: Expr, count: int) -> Stmt | None:
         scope = Scope(count)
@@ -197,12 +207,7 @@ def lanes(extent: int, width: int, body: Callable[[Expr, Scope], Stmt | None]) -
         inner = vectorized(count, lane)
         return sequence([*scope.declarations, inner])
 
-    return sequence(
-        [
-            loop(full, lambda i: vector(i * width, width), "i", once=width == 1),
-            *(vector(index(full * width + at), count) for at, count in powers(rest)),
-        ]
-    )
+    return vectors(extent, width, vector)
 
 
 def unrolled(extent: int, body: Callable[[Expr], Stmt | None], name: str = "u") -> Stmt | None:
@@ -339,13 +344,19 @@ def give(variable: Expr, value: Expr) -> Stmt:
     return tirx.SeqStmt([declared, tirx.BufferStore(held, value, place), given])
 
 
-def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
-    """A name for an index that is known to be below ``extent``, and the statement."""
-    variable, named = bind_index(name, value)
+def below(name: str, extent: int) -> Expr:
+    """A variable for an index that is known to be below ``extent``."""
+    variable = length(name)
     known = _loops.get()
     if known is not None:
         known.ranges.bind(variable, tvm.ir.Range(index(0), index(extent)))
-    return variable, named
+    return variable
+
+
+def within(name: str, value: Expr, extent: int) -> tuple[Expr, Stmt]:
+    """A name for an index that is known to be below ``extent``, and the statement."""
+    variable = below(name, extent)
+    return variable, give(variable, value)
 
 
 def registers(shape: Sequence[int], dtype: str, name: str) -> tuple[Buffer, Stmt]:
