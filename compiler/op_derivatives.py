@@ -180,24 +180,11 @@ def cumsum(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...
 
 
 def cummax(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
-    """y_i is the element at the last new maximum up to i: send its cotangent there."""
-    x, axis = node.operands[0], int_attr(dict(node.attrs), "axis")
-    kind = b.type_of(x)
-    index = b.op("iota", axis=axis, shape=kind.shape)
-    is_new = b.op("ge", x, out)
-    source = b.op("cummax", b.op("mul", is_new, index), axis=axis)
-    # A new axis at the end runs over the elements that may have been the source.
-    wide = (*kind.shape, kind.shape[axis])
-    here = tuple(range(kind.rank))
-    chosen = b.op(
-        "eq",
-        b.op("broadcast", source, shape=wide, axes=here),
-        b.op("iota", axis=kind.rank, shape=wide),
-    )
-    letters = "abcdefgh"[: kind.rank]
-    target = letters[:axis] + "z" + letters[axis + 1 :]
-    spec = f"{letters}z,{letters}->{target}"
-    return (b.op("contract", chosen, grad, spec=spec, sum_batch=False),)
+    """y_k = max(y_(k-1), x_k): an element takes all of the results that it is."""
+    x = node.operands[0]
+    carried = b.op("gt", _one_before(b, node, out, -math.inf), x)
+    whole = _scanned_back(b, node, carried, grad)
+    return (b.op("where", carried, _constant(b, 0, whole), whole),)
 
 
 def linear_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, ...]:
@@ -220,7 +207,7 @@ def max_scan(b: Builder, node: Node, out: int, grad: int) -> tuple[int | None, .
 def _scanned_back(b: Builder, node: Node, factor: int, grad: int) -> int:
     """g_k = grad_k + a_(k+1) g_(k+1), against the direction of a scan."""
     attrs = dict(node.attrs)
-    axis, reverse = int_attr(attrs, "axis"), bool(attrs["reverse"])
+    axis, reverse = int_attr(attrs, "axis"), bool(attrs.get("reverse"))
     following = b.op("roll", factor, axis=axis, shift=1 if reverse else -1)
     return b.op("linear_scan", following, grad, axis=axis, reverse=not reverse)
 
@@ -230,7 +217,7 @@ def _one_before(b: Builder, node: Node, value: int, nothing: float) -> int:
     attrs, shape = dict(node.attrs), b.type_of(value).shape
     axis, one = int_attr(attrs, "axis"), dim(1)
     start = b.full(nothing, (*shape[:axis], one, *shape[axis + 1 :]))
-    if attrs["reverse"]:
+    if attrs.get("reverse"):
         later = b.op("slice", value, axis=axis, bounds=(one, shape[axis]))
         return b.op("concat", later, start, axis=axis)
     earlier = b.op("slice", value, axis=axis, bounds=(dim(0), shape[axis] - one))
