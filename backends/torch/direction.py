@@ -151,13 +151,13 @@ class Direction(nn.Module):
         return first_nonfinite(graph, params, inputs, states, valid, self.reverse, label)
 
     def again(self, x: Tensor, states: list[Tensor]) -> list[Tensor] | None:
-        """Outputs, then final states, of a call on one input that is like an earlier one; None
-        where it is not, or where somebody would see it."""
+        """Outputs, then final states [1, B, *shape], of a call on one input and such states that
+        is like an earlier one; None where it is not, or where somebody would see it."""
         hooks = self._forward_hooks or self._forward_pre_hooks
         if hooks or _has_any_global_hook():  # type: ignore[no-untyped-call]
             return None
         program, names = program_call(self.request, portable=False)
-        return operators.call_again(program, [x], states, self.tensors_of(names))
+        return operators.call_again(program, [x], states, self.tensors_of(names), led=True)
 
     def forward(
         self,

@@ -20,7 +20,7 @@ from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
 from rnndsl.backends.torch.like_torch import LikeTorch
 from rnndsl.backends.torch.options import Options
-from rnndsl.backends.torch.states import State, join_states, split_states, states_of_one
+from rnndsl.backends.torch.states import State, given_states, join_states, split_states
 from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
@@ -137,17 +137,18 @@ class Layer(LikeTorch, nn.Module):
     ) -> tuple[Tensor, State] | None:
         """The results of a call like an earlier one, which is not looked at a second time; None
         where it is not like one."""
-        options = self.options
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or not options.lone:
+        if not self.options.lone or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
-        starts = states_of_one(state)
-        if type(x) is not Tensor or x.dim() < 2 or starts is None:
+        states = given_states(state)
+        if type(x) is not Tensor or x.dim() < 2 or states is None:
             return None
-        results = self.first.again(x.transpose(0, 1) if options.batch_first else x, starts)
+        batch_first = self.options.batch_first
+        results = self.first.again(x.transpose(0, 1) if batch_first else x, states)
         if results is None:
             return None
         y, *finals = results
-        return y.transpose(0, 1) if options.batch_first else y, join_states([finals], False)
+        joined = finals[0] if len(finals) == 1 else tuple(finals)
+        return y.transpose(0, 1) if batch_first else y, joined
 
     def _run(
         self, batch: Batch, state: State | Sequence[Tensor] | None, taps: tuple[str, ...]

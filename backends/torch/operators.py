@@ -228,11 +228,6 @@ def refuse_transforms(tensors: Sequence[Tensor | None]) -> None:
         raise TransformError("forward-mode derivatives")
 
 
-def _may_transform() -> bool:
-    """Whether :func:`refuse_transforms` could refuse tensors of the usual dispatch keys."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
 def _has_tangent(tensor: Tensor) -> bool:
     found = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]
     return found.tangent is not None
@@ -269,6 +264,8 @@ run = torch.ops.rnndsl.run
 # --------------------------------------------------------------------------- the short way
 
 _PLAIN = frozenset((Tensor, torch.nn.Parameter, type(None)))
+_len_torch_function_stack = torch._C._len_torch_function_stack
+_profiler_enabled = torch._C._autograd._profiler_enabled
 
 
 def is_watched(tensors: Sequence[Tensor | None]) -> bool:
@@ -277,16 +274,12 @@ def is_watched(tensors: Sequence[Tensor | None]) -> bool:
     Where nobody does, the functions behind the operators can be called: that saves the
     dispatcher, which takes longer than a small layer.
     """
-    return _somebody_watches() or not _PLAIN.issuperset(map(type, tensors))
-
-
-def _somebody_watches() -> bool:
-    """The same for tensors of the usual kinds."""
     return bool(
         torch._C._len_torch_dispatch_stack()
-        or torch._C._len_torch_function_stack()
+        or _len_torch_function_stack()
         or torch._C._get_tracing_state() is not None
-        or torch._C._autograd._profiler_enabled()
+        or _profiler_enabled()
+        or not _PLAIN.issuperset(map(type, tensors))
     )
 
 
@@ -311,9 +304,22 @@ def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[
 
 
 def call_again(
-    program: str, inputs: list[Tensor], states: list[Tensor], params: list[Tensor]
+    program: str,
+    inputs: list[Tensor],
+    states: list[Tensor],
+    params: list[Tensor],
+    led: bool = False,
 ) -> list[Tensor] | None:
-    """As :func:`call`, where it is like an earlier one that no gradient was wanted of; else None."""
-    if torch.is_grad_enabled() or _somebody_watches() or _may_transform():
+    """As :func:`call`, where it is like an earlier one that no gradient was wanted of; else None.
+
+    ``led`` is as for :meth:`Runner.run_again`.
+    """
+    # A guard sees modes, tracers and transforms in the dispatch keys of tensors, but not these.
+    if (
+        torch.is_grad_enabled()
+        or _len_torch_function_stack()
+        or _profiler_enabled()
+        or forward_ad._current_level >= 0
+    ):
         return None
-    return find_runner(program).run_again(inputs, states, params)
+    return find_runner(program).run_again(inputs, states, params, led)

@@ -10,39 +10,91 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch._C._dynamo.guards import TensorGuards
 
+from rnndsl.backends.torch.ownership import apart, fresh
+from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.torch.trainer import Forward
+from rnndsl.backends.torch.with_tvm import TvmStep
 
 Tensors = Sequence[Tensor]
 # Sizes of calls that are remembered.
 _MOST_KNOWN = 64
 
 
+class Repeat:
+    """A call of known sizes: outputs, then final states, from tensors that fit.
+
+    What does not change between such calls is found once: each line here takes longer than a step
+    of a small cell.  States that are ``led`` have an axis of one layer before the others.
+    """
+
+    def __init__(self, forward: Forward, like: Tensor, led: bool) -> None:
+        self._engine, step, params = forward
+        assert isinstance(step, TvmStep)
+        kernel = step.kernel(like)
+        places = range(len(self._engine.shared.names))
+        self._weights = pick(kernel.weights(params(places)))
+        self._outputs, self._led = step.outputs, led
+        self._worker, self._workspace = kernel.worker, kernel.workspace
+        self._scratch = kernel.scratch
+        self._steps, self._batch, *_ = like.shape
+        self._shapes, _ = kernel.sizes(self._steps, self._batch)
+
+    def __call__(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+        like, engine = inputs[0], self._engine
+        steps, batch = self._steps, self._batch
+        values = engine.shared.values(params, like)
+        starts = states or engine.start(values, like, self._led)
+        finals = [start.clone() if start.is_contiguous() else fresh(start) for start in starts]
+        made = [like.new_empty(shape) for shape in self._shapes]
+        parts = self._worker.parts(torch.get_num_threads(), steps, batch)
+        work = self._scratch.take(like, self._workspace.elements(steps, batch, parts))
+        streams = [x.contiguous() for x in inputs]
+        weights = self._weights(values)
+        if engine.shared.makes:
+            weights = tuple([value.contiguous() for value in weights])
+        arrays = (*streams, *weights, *finals, *made, work)
+        numbers = [array.data_ptr() for array in arrays]
+        self._worker([*numbers, steps, batch, work.numel(), parts], parts)
+        self._scratch.give_back(work)
+        return apart([*self._outputs(made), *finals])
+
+
 class Repeats:
-    """What ran a program's calls, and their guards, by their sizes."""
+    """The calls of a program that are remembered, and their guards, by their sizes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Callable[..., bool], Forward]] = {}
+        self._known: dict[tuple[object, ...], tuple[Callable[..., bool], Repeat]] = {}
 
-    def find(self, inputs: Tensors, states: Tensors, params: Tensors) -> Forward | None:
-        """What ran a call of tensors like these, if one is remembered."""
-        known = self._known.get((inputs[0].shape, len(states)))
+    def find(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> Repeat | None:
+        """A call of tensors like these, if one is remembered."""
+        known = self._known.get((inputs[0].shape, len(states), led))
         if known is None:
             return None
-        fits, forward = known
-        return forward if fits(*inputs, *states, *params) else None
+        fits, repeat = known
+        return repeat if fits(*inputs, *states, *params) else None
 
     def remember(self, forward: Forward, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """A call that went through."""
-        if len(self._known) >= _MOST_KNOWN:
+        """A call that TVM's kernel went through, for states as they are and for led ones."""
+        if len(self._known) >= 2 * _MOST_KNOWN:
             self._known.clear()
-        tensors = (*inputs, *states, *params)
-        guards: Any = TensorGuards
-        known = guards(
-            *tensors,
-            dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
-            dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],
-        )
-        self._known[inputs[0].shape, len(states)] = known.check, forward
+        for led in (False, True):
+            given = [state.unsqueeze(0) for state in states] if led else states
+            check = _guard([*inputs, *given, *params])
+            repeat = Repeat(forward, inputs[0], led)
+            self._known[inputs[0].shape, len(states), led] = check, repeat
+
+
+def _guard(tensors: list[Tensor]) -> Callable[..., bool]:
+    """Whether other tensors are like these."""
+    guards: Any = TensorGuards
+    found = guards(
+        *tensors,
+        dynamic_dims_sizes=[list(tensor.shape) for tensor in tensors],
+        dynamic_dims_strides=[list(tensor.stride()) for tensor in tensors],
+    )
+    check: Callable[..., bool] = found.check
+    return check

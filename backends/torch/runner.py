@@ -19,7 +19,6 @@ from rnndsl.backends.torch.shared_values import SharedValues, shared_values
 from rnndsl.backends.torch.trainer import (
     Engine,
     Forward,
-    Step,
     Trainer,
     begin,
     go_back,
@@ -108,22 +107,27 @@ class Runner:
     def run(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """Outputs [T, B, *shape], then final states [B, *shape]."""
         forward = self.forward(inputs[0])
-        return _run(forward, forward.step, inputs, states, params)
+        engine = forward.engine
+        values = engine.shared.values(params, inputs[0])
+        start = tuple(states or engine.start(values, inputs[0]))
+        outputs, finals, _ = forward.step(tuple(inputs), start, forward.params(values))
+        return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
 
     def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
         """That :meth:`run` went well with these tensors, for :meth:`run_again`."""
         forward = self.forward(inputs[0])
-        if isinstance(forward.step, TvmStep) and not any(x.is_neg() for x in inputs):
+        plain = not any(x.is_neg() for x in inputs) and all(p.is_contiguous() for p in params)
+        if isinstance(forward.step, TvmStep) and plain:
             self._repeats.remember(forward, inputs, states, params)
 
-    def run_again(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor] | None:
+    def run_again(
+        self, inputs: Tensors, states: Tensors, params: Tensors, led: bool = False
+    ) -> list[Tensor] | None:
         """As :meth:`run`, in a fraction of the time of a small cell, where the tensors are like
-        those of a call that is remembered; else None."""
-        forward = self._repeats.find(inputs, states, params)
-        if forward is None:
-            return None
-        assert isinstance(forward.step, TvmStep)
-        return _run(forward, forward.step.unchecked, inputs, states, params)
+        those of a call that is remembered; else None.  States that are ``led``, those that come
+        and those that go, are [1, B, *shape]."""
+        repeat = self._repeats.find(inputs, states, params, led)
+        return None if repeat is None else repeat(inputs, states, params)
 
     def begin(self, like: Tensor, needs: Sequence[bool]) -> None:
         """Begin to make what :meth:`run_saving` and :meth:`run_backward` need for such streams."""
@@ -206,17 +210,6 @@ class Runner:
             k for k, (one, other) in enumerate(pairs) if one is not other
         )
         return gradients
-
-
-def _run(
-    forward: Forward, step: Step, inputs: Tensors, states: Tensors, params: Tensors
-) -> list[Tensor]:
-    """Outputs, then final states, by a form of the step of ``forward``."""
-    engine = forward.engine
-    values = engine.shared.values(params, inputs[0])
-    start = tuple(states or engine.start(values, inputs[0]))
-    outputs, finals, _ = step(tuple(inputs), start, forward.params(values))
-    return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
 
 
 def _apart(engine: Engine, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:

@@ -76,15 +76,15 @@ def _checked(
     return tensor.unsqueeze(1) if unbatched else tensor
 
 
-def states_of_one(given: State | Sequence[Tensor] | None) -> list[Tensor] | None:
-    """The states of a layer that is alone, [1, B, *shape], as [B, *shape]; none where none are
-    given.  Nothing is checked, but None for what is not made of tensors."""
+def given_states(given: State | Sequence[Tensor] | None) -> list[Tensor] | None:
+    """The states that a user gave; none where none are given.  Nothing is checked, but None for
+    what is not made of tensors."""
     if given is None:
         return []
     tensors = [given] if isinstance(given, Tensor) else given
     if not isinstance(tensors, tuple | list) or not all(type(one) is Tensor for one in tensors):
         return None
-    return [one.squeeze(0) for one in tensors]
+    return list(tensors)
 
 
 def join_states(finals: Sequence[Sequence[Tensor]], unbatched: bool) -> State:

@@ -44,7 +44,7 @@ class Engine:
 
     backend: str
     shared: SharedValues
-    _known: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = field(default_factory=dict)
+    _known: dict[tuple[int, torch.dtype, bool], tuple[Tensor, ...]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -52,14 +52,17 @@ class Engine:
         told to take the sequence in blocks."""
         return self.backend == "tvm"
 
-    def start(self, values: Tensors, like: Tensor) -> tuple[Tensor, ...]:
-        """The declared states before the first step, [B, *shape], of streams like that; they may
-        be those of other calls, so they must not be written to."""
-        key = like.shape[1], like.dtype
+    def start(self, values: Tensors, like: Tensor, led: bool = False) -> tuple[Tensor, ...]:
+        """The declared states before the first step, [B, *shape], or [1, B, *shape] if they are to
+        be ``led``, of streams like that; they may be those of other calls, so they must not be
+        written to."""
+        key = like.shape[1], like.dtype, led
         known = self._known.get(key)
         if known is not None:
             return known
         found = self.shared.start(values, like)
+        if led:
+            found = tuple([start.unsqueeze(0) for start in found])
         if self.exact and self.shared.starts_with_numbers:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()

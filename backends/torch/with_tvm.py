@@ -14,6 +14,7 @@ from torch import Tensor
 from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.delayed import LEAST, stream_beside
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
+from rnndsl.backends.torch.ownership import fresh
 from rnndsl.backends.torch.picking import Pick, pick
 from rnndsl.backends.torch.refusing import refuse_others
 from rnndsl.backends.tvm.signature import Signature
@@ -62,13 +63,6 @@ class TvmStep(NamedTuple):
         self, xs: Tensors, starts: Tensors, weights: Tensors, block: int = 0, sums: Tensors = ()
     ) -> tuple[Tensors, ...]:
         found, finals, totals = self.kernel(xs[0])(xs, starts, weights, block, sums)
-        return self.outputs(found), finals, totals
-
-    def unchecked(self, xs: Tensors, starts: Tensors, weights: Tensors) -> tuple[Tensors, ...]:
-        """The same for tensors that are known to fit, and have no negative bit."""
-        kernel = self.kernel(xs[0])
-        arrays = [array.contiguous() for array in (*xs, *kernel.weights(weights))]
-        found, finals, totals = kernel.run(arrays, starts)
         return self.outputs(found), finals, totals
 
 
@@ -140,7 +134,7 @@ class Kernel:
         beside: dict[int, int],
         reverse: bool,
     ) -> None:
-        self._worker, self._workspace = worker, signature.workspace
+        self.worker, self.workspace = worker, signature.workspace
         self._beside, self._reverse = beside, reverse
         self._totals = [stream.shape for stream in signature.totals]
         self._names = [
@@ -148,10 +142,11 @@ class Kernel:
             *(f"parameter `{weight.source}`" for weight in signature.weights),
             *(f"state `{state.name}`" for state in signature.states),
         ]
-        self._scratch = Scratch(signature)
+        self.scratch = Scratch(signature)
         self.weights = pick([params.index(weight.source) for weight in signature.weights])
-        # Not a method of its own: a kernel that is dropped frees its memory at once.
-        self._sizes = lru_cache(maxsize=_MOST_SIZES)(partial(_sizes, signature))
+        # Shapes of the outputs and of what is given, for T and B.  Not a method of its own: a kernel
+        # that is dropped frees its memory at once.
+        self.sizes = lru_cache(maxsize=_MOST_SIZES)(partial(_sizes, signature))
 
     def __call__(
         self, xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
@@ -160,37 +155,23 @@ class Kernel:
         # The imaginary part of a conjugate lies in memory with the other sign.
         streams = [x.resolve_neg() if x.is_neg() else x for x in xs]
         arrays = [x.contiguous() for x in (*streams, *self.weights(given))]
-        refuse_others((*arrays, *starts), self._sizes(steps, batch)[1], dtype, self._names)
-        return self.run(arrays, starts, block, gathered)
-
-    def run(
-        self,
-        arrays: Sequence[Tensor],
-        starts: Sequence[Tensor],
-        block: int = 0,
-        gathered: Tensors = (),
-    ) -> tuple[Tensors, ...]:
-        """A call whose arrays, inputs and then :attr:`weights`, are contiguous and fit."""
-        like = arrays[0]
-        steps, batch, *_ = like.shape
-        # The kernel writes the final states over the first ones.
-        states = tuple([s.clone() if s.is_contiguous() else s.contiguous() for s in starts])
+        shapes, expected = self.sizes(steps, batch)
+        refuse_others((*arrays, *starts), expected, dtype, self._names)
         made = tuple(
-            [
-                self._empty(like, starts, place, shape)
-                for place, shape in enumerate(self._sizes(steps, batch)[0])
-            ]
+            [self._empty(xs[0], starts, place, shape) for place, shape in enumerate(shapes)]
         )
-        sums = gathered or tuple([like.new_empty(shape) for shape in self._totals])
+        # The kernel writes the final states over the first ones.
+        states = tuple([fresh(start) for start in starts])
+        sums = gathered or tuple([xs[0].new_empty(shape) for shape in self._totals])
         # Blocks do the same work in parts of their own, in whichever call they come.
         length = block or steps
-        parts = self._worker.parts(torch.get_num_threads(), length, batch)
-        elements = self._workspace.elements(min(length, steps), batch, parts)
-        work = self._scratch.take(like, elements)
+        parts = self.worker.parts(torch.get_num_threads(), length, batch)
+        elements = self.workspace.elements(min(length, steps), batch, parts)
+        work = self.scratch.take(xs[0], elements)
         numbers = [array.data_ptr() for array in (*arrays, *states, *made, *sums, work)]
         blocks = (length, int(bool(gathered))) if self._totals else ()
-        self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
-        self._scratch.give_back(work)
+        self.worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
+        self.scratch.give_back(work)
         return made, states, sums
 
     def _empty(

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 import rnndsl
-from rnndsl.backends.torch import by_dtype, with_tvm
+from rnndsl.backends.torch import by_dtype
 from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.tvm import making
+from rnndsl.backends.tvm.worker import Worker
 from tests.backends.test_forms import needs_tvm
 
 
@@ -20,7 +21,7 @@ from tests.backends.test_forms import needs_tvm
 def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens: "lowered" for each kernel that Python is done with, "run" for each call."""
     found = list[str]()
-    lowered, run = making._lowered, with_tvm.Kernel.run
+    lowered, run = making._lowered, Worker.__call__
 
     def noting_lowered(*given: Any) -> Any:
         kernel = lowered(*given)
@@ -34,7 +35,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(making, "cache_folder", lambda: None)
     monkeypatch.setattr(by_dtype, "usable_processors", lambda: 2)
     monkeypatch.setattr(making, "_lowered", noting_lowered)
-    monkeypatch.setattr(with_tvm.Kernel, "run", noting_run)
+    monkeypatch.setattr(Worker, "__call__", noting_run)
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnndsl
@@ -28,8 +29,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     ordinary = Runner.run_again
 
-    def seen(self: Runner, inputs: Any, states: Any, params: Any) -> list[Tensor] | None:
-        results = ordinary(self, inputs, states, params)
+    def seen(self: Runner, inputs: Any, states: Any, *others: Any) -> list[Tensor] | None:
+        results = ordinary(self, inputs, states, *others)
         if results is not None:
             found.append(len(states))
         return results
@@ -282,6 +283,18 @@ def test_whoever_watches_sees_every_call() -> None:
     layer(x)
     everywhere.remove()
     assert inner == ["hook", "Direction", "Layer"]
+
+
+@torch.no_grad()
+def test_tracers_and_profilers_see_calls_like_earlier_ones() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    layer(x)
+    layer(x)
+    traced = make_fx(lambda x: layer(x)[0])(x)
+    assert "rnndsl.run" in traced.code
+    with torch.profiler.profile() as profile:
+        layer(x)
+    assert "rnndsl::run" in {event.key for event in profile.key_averages()}
 
 
 @torch.no_grad()
