@@ -51,7 +51,7 @@ class Repeat:
         finals = [start.clone() if start.is_contiguous() else fresh(start) for start in starts]
         made = [like.new_empty(shape) for shape in self._shapes]
         parts = self._worker.parts(torch.get_num_threads(), steps, batch)
-        work = self._scratch.take(like, self._workspace.elements(steps, batch, parts))
+        work = self._scratch.take(self._workspace.elements(steps, batch, parts))
         streams = [x.contiguous() for x in inputs]
         weights = self._weights(values)
         if engine.shared.makes:

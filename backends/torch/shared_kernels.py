@@ -15,7 +15,7 @@ from torch import Tensor
 from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.torch.refusing import refuse_others
-from rnndsl.backends.torch.with_tvm import Scratch
+from rnndsl.backends.torch.scratch import scratch_of
 from rnndsl.backends.tvm.lower_names import PREPARED_OPS
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
@@ -81,13 +81,13 @@ def _caller(signature: Signature, worker: Worker) -> Make:
     expected = [stream.shape for stream in signature.inputs]
     names = [f"parameter `{stream.name}`" for stream in signature.inputs]
     elements = signature.workspace.elements(1, 1, 1)
-    scratch = Scratch(signature)
+    scratch = scratch_of(signature.dtype)
 
     def call(params: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
         arrays = [p.contiguous() for p in params if p is not None]
         refuse_others(arrays, expected, like.dtype, names)
         made = tuple([like.new_empty(shape) for shape in shapes])
-        work = scratch.take(like, elements)
+        work = scratch.take(elements)
         worker([array.data_ptr() for array in (*arrays, *made, work)] + [1, 1, work.numel(), 1], 1)
         scratch.give_back(work)
         return made

@@ -17,15 +17,13 @@ from rnndsl.backends.torch.freed_memory import keep_freed_memory
 from rnndsl.backends.torch.ownership import fresh
 from rnndsl.backends.torch.picking import Pick, pick
 from rnndsl.backends.torch.refusing import refuse_others
+from rnndsl.backends.torch.scratch import scratch_of
 from rnndsl.backends.tvm.signature import Signature
 from rnndsl.backends.tvm.worker import Worker
 from rnndsl.compiler.ir import LeafRole, Result, ResultRole
 from rnndsl.compiler.plan import Plan
 
 Tensors = tuple[Tensor, ...]
-# Scratch memory kept between calls, for each kernel: one per thread that calls at a time.
-_MOST_SPARE_BYTES = 1 << 26
-_MOST_SPARES = 4
 # Lengths and batches whose sizes are remembered.
 _MOST_SIZES = 256
 
@@ -93,32 +91,6 @@ def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
     }
 
 
-class Scratch:
-    """Memory for what a kernel holds while it runs, kept between calls.
-
-    Fresh memory costs a page fault every 4 KiB, as much as the arithmetic of a short call.
-    """
-
-    def __init__(self, signature: Signature) -> None:
-        self._dtype = torch.float64 if signature.dtype == "float64" else torch.float32
-        self._spare: list[Tensor] = []
-
-    def take(self, like: Tensor, elements: int) -> Tensor:
-        """At least so many elements, uninitialised, that no other thread has."""
-        try:
-            found = self._spare.pop()
-        except IndexError:  # none yet, or another thread has it
-            found = None
-        if found is None or found.numel() < elements:
-            return like.new_empty((elements,), dtype=self._dtype)
-        return found
-
-    def give_back(self, memory: Tensor) -> None:
-        """Once the kernel has run."""
-        if memory.nbytes <= _MOST_SPARE_BYTES and len(self._spare) < _MOST_SPARES:
-            self._spare.append(memory)
-
-
 class Kernel:
     """A compiled plan as a function of tensors, on as many threads as PyTorch uses.
 
@@ -142,7 +114,7 @@ class Kernel:
             *(f"parameter `{weight.source}`" for weight in signature.weights),
             *(f"state `{state.name}`" for state in signature.states),
         ]
-        self.scratch = Scratch(signature)
+        self.scratch = scratch_of(signature.dtype)
         self.weights = pick([params.index(weight.source) for weight in signature.weights])
         # Shapes of the outputs and of what is given, for T and B.  Not a method of its own: a kernel
         # that is dropped frees its memory at once.
@@ -167,7 +139,7 @@ class Kernel:
         length = block or steps
         parts = self.worker.parts(torch.get_num_threads(), length, batch)
         elements = self.workspace.elements(min(length, steps), batch, parts)
-        work = self.scratch.take(xs[0], elements)
+        work = self.scratch.take(elements)
         numbers = [array.data_ptr() for array in (*arrays, *states, *made, *sums, work)]
         blocks = (length, int(bool(gathered))) if self._totals else ()
         self.worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)

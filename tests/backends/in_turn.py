@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 from tvm import tirx
 
-from rnndsl.backends.torch import programs, with_tvm
+from rnndsl.backends.torch import programs
+from rnndsl.backends.torch.scratch import Scratch
 from rnndsl.backends.tvm import lower_kernel, making, tir, waiting, worker
 from rnndsl.backends.tvm.lower_values import Values
 from rnndsl.backends.tvm.team import Team
@@ -90,10 +91,10 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
 def poison(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on the memory that kernels take holds no numbers at first."""
 
-    def poisoned(scratch: with_tvm.Scratch, like: Tensor, elements: int) -> Tensor:
-        return torch.full((elements,), torch.nan, dtype=scratch._dtype)
+    def poisoned(scratch: Scratch, elements: int) -> Tensor:
+        return torch.full((elements,), torch.nan, dtype=scratch.dtype)
 
-    monkeypatch.setattr(with_tvm.Scratch, "take", poisoned)
+    monkeypatch.setattr(Scratch, "take", poisoned)
 
 
 def last_first(backwards: bool) -> None:
