@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -103,10 +104,10 @@ def layer(
     directions: dict[str, Direction] = {}
     dims = chosen.dims
     for index in range(num_layers):
-        bind_sizes(lowered.graph, dims, found.sources())  # an error where a size does not fit
+        bound = replace(lowered, graph=bind_sizes(lowered.graph, dims, found.sources()))
         for suffix in ("", "_reverse")[: 1 + bidirectional]:
             directions[f"{index}{suffix}"] = Direction(
-                lowered, dims, bool(suffix), engine, kind, device, budget, form, passes, recompute
+                bound, dims, bool(suffix), engine, kind, device, budget, form, passes, recompute
             )
         if index == 0:
             dims = _dims_above(lowered, chosen, directions["0"], num_layers, bidirectional)

@@ -38,7 +38,7 @@ class Direction(nn.Module):
 
     def __init__(
         self,
-        lowered: Lowered,
+        bound: Lowered,
         sizes: Mapping[str, int],
         reverse: bool,
         backend: str,
@@ -50,13 +50,12 @@ class Direction(nn.Module):
         recompute: str = CHEAP,
     ) -> None:
         super().__init__()
-        graph = lowered.graph.bind(sizes)
-        text = print_graph(graph, spans=True)
+        text = print_graph(bound.graph, spans=True)
         self.request = Request(text, reverse, backend, memory_budget, form, passes, recompute)
         self.sizes = dict(sizes)
-        self.specs = lowered.params
+        self.specs = bound.params
         self._first_name = [spec.name for spec in self.specs[:1]]
-        self.state_count = len(graph.leaves_of(LeafRole.STATE))
+        self.state_count = len(bound.graph.leaves_of(LeafRole.STATE))
         # For cells without parameters it alone tells the dtype and the device.
         self.register_buffer("placeholder", torch.empty(0, dtype=dtype, device=device), False)
         self.paths: dict[str, tuple[str, ...]] = {}
