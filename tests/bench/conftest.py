@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,8 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(machine, "SECONDS", 0.0)
     monkeypatch.setattr(runner, "machine_rates", lambda: TYPICAL)
     monkeypatch.setattr(timing, "TURN_SECONDS", 0.0)
+    # Measuring memory collects garbage: not what other tests have left in this process.
+    gc.freeze()
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
