@@ -42,24 +42,15 @@ def place(count: int, apart: list[Apart], near: list[Near], centred: bool = Fals
     ``centred``, the middle between the smallest and the largest.  The differences that
     ``apart`` asks for must not contradict each other along a cycle: ValueError.
     """
-    arcs = list(apart)
-    total = count
+    # Loose parts are tied to one origin, so that each has a definite place; the ends of a pull
+    # leave room for what they keep between them.
+    origin, total = count, count + 1
+    room = [0] * count
     for pull in near:
-        # A helper variable below both ends, as near to them as it can be.
-        low_one, low_other = max(0, -pull.offset), max(0, pull.offset)
-        arcs.append(Apart(total, pull.one, low_one, pull.weight))
-        arcs.append(Apart(total, pull.other, low_other, pull.weight))
-        total += 1
-    # Loose parts are tied to one origin, so that each has a definite place.
-    origin = total
-    arcs += [Apart(origin, variable, 0) for variable in range(total)]
-    total += 1
-
-    tight = _tight_arcs(total, arcs)
-    equalities = [
-        Apart(a.high, a.low, -a.least) for a, fixed in zip(arcs, tight, strict=True) if fixed
-    ]
-    constraints = arcs + equalities
+        room[pull.one] = max(room[pull.one], -pull.offset)
+        room[pull.other] = max(room[pull.other], pull.offset)
+    arcs = [*apart, *(Apart(origin, variable, least) for variable, least in enumerate(room))]
+    constraints = _best_answers(total, arcs, near)
     low = _longest_paths(total, constraints)
     if centred:
         backward = [Apart(a.high, a.low, a.least) for a in constraints]
@@ -72,22 +63,44 @@ def place(count: int, apart: list[Apart], near: list[Near], centred: bool = Fals
     return [value - smallest for value in low[:count]]
 
 
-def _tight_arcs(total: int, arcs: list[Apart]) -> list[bool]:
-    """Which of the differences are exactly the least in every best answer."""
+def _best_answers(total: int, arcs: list[Apart], near: list[Near]) -> list[Apart]:
+    """What holds for the best answers, and for no others.
+
+    A pull is ``weight (d + 2 max(0, -d))`` for ``d = value[other] - value[one] - offset``: an arc
+    that may carry no more than twice its weight.  An arc that carries something keeps exactly its
+    least distance, and one that carries all that it may keeps no more than that.
+    """
     graph = nx.MultiDiGraph()
     demand = [0] * total
-    for arc in arcs:
-        demand[arc.high] += arc.weight
-        demand[arc.low] -= arc.weight
+    pulls = [pull for pull in near if pull.weight]
+    for low, high, weight in (
+        *((arc.low, arc.high, arc.weight) for arc in arcs),
+        *((pull.one, pull.other, pull.weight) for pull in pulls),
+    ):
+        demand[high] += weight
+        demand[low] -= weight
     for variable in range(total):
         graph.add_node(variable, demand=demand[variable])
     for key, arc in enumerate(arcs):
         graph.add_edge(arc.low, arc.high, key=key, weight=-arc.least)
+    for key, pull in enumerate(pulls, start=len(arcs)):
+        most = 2 * pull.weight
+        graph.add_edge(pull.one, pull.other, key=key, weight=-pull.offset, capacity=most)
     try:
         _, flow = nx.network_simplex(graph)
     except nx.NetworkXUnbounded:
         raise ValueError("the least distances contradict each other") from None
-    return [flow[arc.low][arc.high][key] > 0 for key, arc in enumerate(arcs)]
+    found = list(arcs)
+    for key, arc in enumerate(arcs):
+        if flow[arc.low][arc.high][key] > 0:
+            found.append(Apart(arc.high, arc.low, -arc.least))
+    for key, pull in enumerate(pulls, start=len(arcs)):
+        carried = flow[pull.one][pull.other][key]
+        if carried < 2 * pull.weight:
+            found.append(Apart(pull.one, pull.other, pull.offset))
+        if carried > 0:
+            found.append(Apart(pull.other, pull.one, -pull.offset))
+    return found
 
 
 def _longest_paths(total: int, constraints: list[Apart]) -> list[int]:
