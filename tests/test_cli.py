@@ -157,7 +157,9 @@ def test_what_does_not_exist_is_a_clear_error(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(list(words)) == 1
-    assert capsys.readouterr().err.startswith("error[E")
+    shown = capsys.readouterr().err
+    assert shown.startswith("error[E")
+    assert "Traceback" not in shown
     assert not list(tmp_path.iterdir())
 
 

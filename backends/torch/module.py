@@ -20,7 +20,13 @@ from rnndsl.backends.torch.errors import LayerInputError, NonFiniteError
 from rnndsl.backends.torch.finite import all_finite
 from rnndsl.backends.torch.like_torch import LikeTorch
 from rnndsl.backends.torch.options import Options
-from rnndsl.backends.torch.states import State, given_states, join_states, split_states
+from rnndsl.backends.torch.states import (
+    State,
+    given_states,
+    join_states,
+    split_states,
+    state_of,
+)
 from rnndsl.backends.torch.streaming import Stream
 from rnndsl.backends.torch.variants import tappable
 from rnndsl.cell import Cell
@@ -147,8 +153,7 @@ class Layer(LikeTorch, nn.Module):
         if results is None:
             return None
         y, *finals = results
-        joined = finals[0] if len(finals) == 1 else tuple(finals)
-        return y.transpose(0, 1) if batch_first else y, joined
+        return y.transpose(0, 1) if batch_first else y, state_of(finals)
 
     def _run(
         self, batch: Batch, state: State | Sequence[Tensor] | None, taps: tuple[str, ...]

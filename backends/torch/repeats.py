@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch._C._dynamo.guards import TensorGuards
 
@@ -34,32 +33,20 @@ class Repeat:
     def __init__(self, forward: Forward, like: Tensor, led: bool) -> None:
         self._engine, step, params = forward
         assert isinstance(step, TvmStep)
-        kernel = step.kernel(like)
+        self._kernel, self._outputs, self._led = step.kernel(like), step.outputs, led
         places = range(len(self._engine.shared.names))
-        self._weights = pick(kernel.weights(params(places)))
-        self._outputs, self._led = step.outputs, led
-        self._worker, self._workspace = kernel.worker, kernel.workspace
-        self._scratch = kernel.scratch
+        self._weights = pick(self._kernel.weights(params(places)))
         self._steps, self._batch, *_ = like.shape
-        self._shapes, _ = kernel.sizes(self._steps, self._batch)
+        self._shapes, _ = self._kernel.sizes(self._steps, self._batch)
 
     def __call__(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         like, engine = inputs[0], self._engine
-        steps, batch = self._steps, self._batch
         values = engine.shared.values(params, like)
         starts = states or engine.start(values, like, self._led)
-        finals = [start.clone() if start.is_contiguous() else fresh(start) for start in starts]
+        finals = [fresh(start) for start in starts]
         made = [like.new_empty(shape) for shape in self._shapes]
-        parts = self._worker.parts(torch.get_num_threads(), steps, batch)
-        work = self._scratch.take(self._workspace.elements(steps, batch, parts))
-        streams = [x.contiguous() for x in inputs]
-        weights = self._weights(values)
-        if engine.shared.makes:
-            weights = tuple([value.contiguous() for value in weights])
-        arrays = (*streams, *weights, *finals, *made, work)
-        numbers = [array.data_ptr() for array in arrays]
-        self._worker([*numbers, steps, batch, work.numel(), parts], parts)
-        self._scratch.give_back(work)
+        arrays = [array.contiguous() for array in (*inputs, *self._weights(values))]
+        self._kernel.launch((*arrays, *finals, *made), self._steps, self._batch, self._steps)
         return apart([*self._outputs(made), *finals])
 
 

@@ -116,8 +116,7 @@ class Runner:
     def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
         """That :meth:`run` went well with these tensors, for :meth:`run_again`."""
         forward = self.forward(inputs[0])
-        plain = not any(x.is_neg() for x in inputs) and all(p.is_contiguous() for p in params)
-        if isinstance(forward.step, TvmStep) and plain:
+        if isinstance(forward.step, TvmStep) and not any(x.is_neg() for x in inputs):
             self._repeats.remember(forward, inputs, states, params)
 
     def run_again(

@@ -39,11 +39,6 @@ class SharedValues:
         return (*params, *self._make(self._leaves(params), like))
 
     @property
-    def makes(self) -> bool:
-        """Whether there are others than the parameters."""
-        return self._make is not None
-
-    @property
     def starts_with_numbers(self) -> bool:
         """Whether the states before the first step depend on no parameter."""
         return not any(isinstance(start, int) for start in self.starts)

@@ -95,4 +95,9 @@ def join_states(finals: Sequence[Sequence[Tensor]], unbatched: bool) -> State:
         joined = tuple([torch.stack(tensors) for tensors in zip(*finals, strict=True)])
     if unbatched:
         joined = tuple(tensor.squeeze(1) for tensor in joined)
-    return joined[0] if len(joined) == 1 else joined
+    return state_of(joined)
+
+
+def state_of(joined: Sequence[Tensor]) -> State:
+    """States as a user gets them: a single one bare."""
+    return joined[0] if len(joined) == 1 else tuple(joined)

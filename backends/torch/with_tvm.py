@@ -106,7 +106,7 @@ class Kernel:
         beside: dict[int, int],
         reverse: bool,
     ) -> None:
-        self.worker, self.workspace = worker, signature.workspace
+        self._worker, self._workspace = worker, signature.workspace
         self._beside, self._reverse = beside, reverse
         self._totals = [stream.shape for stream in signature.totals]
         self._names = [
@@ -114,7 +114,7 @@ class Kernel:
             *(f"parameter `{weight.source}`" for weight in signature.weights),
             *(f"state `{state.name}`" for state in signature.states),
         ]
-        self.scratch = scratch_of(signature.dtype)
+        self._scratch = scratch_of(signature.dtype)
         self.weights = pick([params.index(weight.source) for weight in signature.weights])
         # Shapes of the outputs and of what is given, for T and B.  Not a method of its own: a kernel
         # that is dropped frees its memory at once.
@@ -137,14 +137,25 @@ class Kernel:
         sums = gathered or tuple([xs[0].new_empty(shape) for shape in self._totals])
         # Blocks do the same work in parts of their own, in whichever call they come.
         length = block or steps
-        parts = self.worker.parts(torch.get_num_threads(), length, batch)
-        elements = self.workspace.elements(min(length, steps), batch, parts)
-        work = self.scratch.take(elements)
-        numbers = [array.data_ptr() for array in (*arrays, *states, *made, *sums, work)]
         blocks = (length, int(bool(gathered))) if self._totals else ()
-        self.worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
-        self.scratch.give_back(work)
+        self.launch((*arrays, *states, *made, *sums), steps, batch, length, blocks)
         return made, states, sums
+
+    def launch(
+        self,
+        arrays: Tensors,
+        steps: int,
+        batch: int,
+        length: int,
+        blocks: tuple[int, ...] = (),
+    ) -> None:
+        """Run on arrays that fit, in the signature's order: T ``steps``, ``length`` of them at a
+        time.  ``blocks`` are the numbers that only kernels with totals take."""
+        parts = self._worker.parts(torch.get_num_threads(), length, batch)
+        work = self._scratch.take(self._workspace.elements(min(length, steps), batch, parts))
+        numbers = [array.data_ptr() for array in (*arrays, work)]
+        self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
+        self._scratch.give_back(work)
 
     def _empty(
         self, like: Tensor, starts: Sequence[Tensor], place: int, shape: tuple[int, ...]
