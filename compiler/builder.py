@@ -87,11 +87,11 @@ class Builder:
             return value
         return self.op("broadcast", value, shape=like.shape, axes=())
 
-    def rename(self, value: int, name: str) -> None:
-        """Give a node the name that it has in the user's file."""
+    def rename(self, value: int, name: str, span: Span | None = None) -> None:
+        """Give a node the name that it has in the user's file, and its place if it has none."""
         entry = self._entries[value]
         if isinstance(entry, Node):
-            self._entries[value] = replace(entry, name=name)
+            self._entries[value] = replace(entry, name=name, span=entry.span or span)
 
     def result(self, name: str, role: ResultRole, value: int) -> None:
         self._results.append(Result(name, role, value))

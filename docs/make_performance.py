@@ -1,9 +1,10 @@
-"""Writes docs/performance.md from the results in docs/performance/: python docs/make_performance.py
+"""Writes docs/performance.md, and the page of each other kind of processor, from the records in
+docs/performance/: python docs/make_performance.py
 
     python docs/make_performance.py --measure [GROUP ...]
 
-first measures these groups (all of them, if none is named) with the commands below; what a group's
-file has already is not measured again.  All of it takes about an hour, on a machine that should do
+first measures these groups (all of them, if none is named) with the commands below, for this kind
+of processor; what a group's file has already is not measured again.  All of it takes about an hour, on a machine that should do
 nothing else.  In pieces of 100 seconds, everything that is older than a time (UTC):
 
     until python docs/make_performance.py --measure --within 100 --since 2026-11-21T14:15; do :; done
@@ -15,18 +16,18 @@ script would write.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import performance_singles as singles
 import performance_tables as tables
+import records
 from performance_text import (
+    ANEW,
     CALLS,
     COMPILE,
     HEAD,
@@ -49,9 +50,7 @@ from rnndsl.bench.report import Case, Report, from_json
 from rnndsl.bench.session import still_to_do
 from rnndsl.bench.table import seconds_text
 
-DOCS = Path(__file__).parent
-RESULTS, PAGE = DOCS / "performance", DOCS / "performance.md"
-
+ROOT = records.DOCS.parent
 CELLS = "lstm gru layernorm_lstm rhn nascell sru hyperlstm mlstm mingru"
 STREAMED = " ".join(f"50,1,{size},{size}" for size in (32, 128, 256, 512))
 PEERS = "--peers auto,eager,nn,jax,ort,ort_scan"
@@ -70,6 +69,8 @@ GROUPS = {
 }
 COMMON = "--threads 2 --resume --steady 10"
 SCRIPTS = ("measure_compile", "measure_lengths", "measure_calls")
+# The processor of docs/recurrences.md.
+RECURRENCES = "avx512"
 # Records of scripts, and what makes targets of them.
 SINGLES: Mapping[str, Callable[[Any], Iterable[singles.Single]]] = {
     "compile_times": singles.of_compile_times,
@@ -83,20 +84,22 @@ def measure(groups: Iterable[str], since: str, within: float) -> bool:
 
     Scripts take their time as a whole, and are left out where there is a limit.
     """
-    RESULTS.mkdir(exist_ok=True)
+    records.folder(records.kind_here()).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + within
     for group in groups:
         rest = end - time.monotonic()
         if group not in GROUPS:
             if math.isinf(within):
-                subprocess.run([sys.executable, DOCS / f"{group}.py"], check=False, cwd=DOCS.parent)
+                subprocess.run(
+                    [sys.executable, records.DOCS / f"{group}.py"], check=False, cwd=ROOT
+                )
             continue
         words = [*command(group), *(["--since", since] if since else [])]
         if (left := cases_left(words)) and rest > 0:
             print(f"{group}: {left} cases are left", flush=True)
             limit = [] if math.isinf(rest) else ["--within", f"{rest:.0f}"]
             whole = [sys.executable, "-m", "rnndsl", "bench", *words, *limit]
-            subprocess.run(whole, check=False, cwd=DOCS.parent)
+            subprocess.run(whole, check=False, cwd=ROOT)
             left = cases_left(words)
         if left:
             return False
@@ -105,7 +108,7 @@ def measure(groups: Iterable[str], since: str, within: float) -> bool:
 
 def command(group: str) -> list[str]:
     """What `rnndsl bench` is given for a group."""
-    file = str(RESULTS / f"{group}.json")
+    file = str(records.folder(records.kind_here()) / f"{group}.json")
     return [*GROUPS[group].split(), *COMMON.split(), "--json", file]
 
 
@@ -121,9 +124,9 @@ def cases_left(words: Sequence[str]) -> int:
     return sum(case.key not in report.failures for case in left)
 
 
-def results() -> dict[str, Report]:
+def results(kind: str) -> dict[str, Report]:
     """The reports by group; groups that have not been measured are left out."""
-    paths = {group: RESULTS / f"{group}.json" for group in GROUPS}
+    paths = {group: records.folder(kind) / f"{group}.json" for group in GROUPS}
     return {
         group: from_json(path.read_text(encoding="utf-8"))
         for group, path in paths.items()
@@ -131,33 +134,33 @@ def results() -> dict[str, Report]:
     }
 
 
-def record(name: str) -> Any:
-    """What a script recorded, or None."""
-    path = RESULTS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def page() -> str:
-    """The text of docs/performance.md."""
-    found = results()
+def page(kind: str) -> str:
+    """The text of a kind of processor's page."""
+    found = results(kind)
     rates = tables.best_rates(found.values())
     cases = [case for report in found.values() for case in report.cases]
     verdicts = tables.verdicts(cases, rates)
-    compiled, long = record("compile_times"), record("lengths")
-    others = [one for name, find in SINGLES.items() if (r := record(name)) for one in find(r)]
-    others += singles.of_recurrences((DOCS / "recurrences.md").read_text(encoding="utf-8"))
+    compiled, long = records.read(kind, "compile_times"), records.read(kind, "lengths")
+    known = ((find, records.read(kind, name)) for name, find in SINGLES.items())
+    others = [one for find, kept in known if kept for one in find(kept)]
+    if kind == RECURRENCES:
+        others += singles.of_recurrences(
+            (records.DOCS / "recurrences.md").read_text(encoding="utf-8")
+        )
     met = sum(v.met_outright for v in verdicts) + sum(found.met for found in others)
     near = sum(v.met and not v.met_outright for v in verdicts)
     parts = [
-        HEAD.format(machine=_machine(next(iter(found.values()))), rates=_rates(rates)),
+        HEAD.format(
+            machine=_machine(next(iter(found.values()))), others=_others(kind), rates=_rates(rates)
+        ),
         TARGETS.format(met=met, near=near, count=len(verdicts) + len(others)),
         tables.targets(verdicts, others),
-        ROOFLINE,
+        ROOFLINE.format(kind=kind),
         *_tables(found, rates),
         *_compile_times(compiled),
-        *_torch_compile(record("torch_compile")),
-        *_calls(record("calls")),
-        *_lengths(long),
+        *_torch_compile(records.read(kind, "torch_compile")),
+        *_calls(records.read(kind, "calls")),
+        *_lengths(long, kind),
         MISSING,
         tables.left_out(found),
         *(NOT_RUN.format(options=GROUPS[group]) for group in GROUPS if group not in found),
@@ -177,6 +180,11 @@ def _machine(report: Report) -> str:
     )
 
 
+def _others(kind: str) -> str:
+    pages = (f"[{k.upper()}]({path.name})" for k, path in records.PAGES.items() if k != kind)
+    return ", ".join(pages)
+
+
 def _rates(rates: Any) -> str:
     return f"{rates.flops / 1e9:.0f} GFLOP/s and {rates.bytes / 1e9:.0f} GB/s"
 
@@ -191,7 +199,8 @@ def _tables(found: dict[str, Report], rates: Any) -> Iterable[str]:
 def _compile_times(found: Any) -> Iterable[str]:
     if found is None:
         return
-    yield COMPILE
+    anew = all(entry.get("memory") == "new" for entry in found.values())
+    yield COMPILE.format(later=ANEW if anew else "")
     header = ["cell", "cold", "cold, T = 100", "from disk", "imports what compiles"]
     yield tables.rows(
         header,
@@ -248,10 +257,10 @@ def _seconds(found: float | str) -> str:
     return found if isinstance(found, str) else seconds_text(found)
 
 
-def _lengths(found: Any) -> Iterable[str]:
+def _lengths(found: Any, kind: str) -> Iterable[str]:
     if found is None:
         return
-    yield LENGTHS.format(batch=found["batch"])
+    yield LENGTHS.format(batch=found["batch"], kind=kind)
     header = ["T", "nn.LSTM", "ours", "ours, budget", "the budget", "time / nn.LSTM", "with budget"]
     body = []
     by_steps: dict[int, dict[str, Any]] = {}
@@ -312,15 +321,15 @@ def _loads(cases: Sequence[Case]) -> str:
     return f"{min(loads):.1f} to {max(loads):.1f}" if loads else ""
 
 
-def draw() -> None:
-    """The pictures beside the page."""
+def draw(kind: str) -> None:
+    """The pictures of a page."""
     import performance_plots as plots
 
-    found = results()
+    found, place = results(kind), records.folder(kind)
     cases = [case for report in found.values() for case in report.cases]
-    plots.roofline(cases, tables.best_rates(found.values()), RESULTS / "roofline.svg")
-    if (measured := record("lengths")) is not None:
-        plots.lengths(measured, RESULTS / "lengths.svg")
+    plots.roofline(cases, tables.best_rates(found.values()), place / "roofline.svg")
+    if (measured := records.read(kind, "lengths")) is not None:
+        plots.lengths(measured, place / "lengths.svg")
 
 
 def main() -> None:
@@ -332,8 +341,9 @@ def main() -> None:
     args = parser.parse_args()
     if args.measure is not None and not measure(args.measure or known, args.since, args.within):
         sys.exit("there is more to measure: the same command goes on")
-    PAGE.write_text(page(), encoding="utf-8")
-    draw()
+    for kind, path in records.PAGES.items():
+        path.write_text(page(kind), encoding="utf-8")
+        draw(kind)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
 """Measures which part of a short call is spent in its kernels: python docs/measure_calls.py
 
-writes docs/performance/calls.json: medians over calls of ours, and of the nn module, on two threads.
+writes calls.json (see records.py): medians over calls of ours, and of the nn module, on two threads.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
+from records import write_here
 from torch import Tensor, nn
 
 import rnndsl
 from rnndsl.backends.tvm.worker import Worker
 
-FILE = Path(__file__).parent / "performance" / "calls.json"
 STEPS, SIZES, ROUNDS, CALLS = 100, (64, 128), 40, 20
 MODULES = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -30,9 +28,9 @@ class Kernels:
         self.seconds = 0.0
         run = Worker.run
 
-        def timed(worker: Worker, table: Any, parts: int) -> None:
+        def timed(worker: Worker, table: Any, parts: int, seconds: float = 0.0) -> None:
             begun = time.perf_counter()
-            run(worker, table, parts)
+            run(worker, table, parts, seconds)
             self.seconds += time.perf_counter() - begun
 
         Worker.run = timed  # type: ignore[method-assign, assignment]
@@ -89,7 +87,7 @@ def main() -> None:
         for cell in MODULES
         for train in (False, True)
     ]
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_here("calls", found)
     for row in found:
         print(row)
 

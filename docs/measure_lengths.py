@@ -2,7 +2,7 @@
 
     python docs/measure_lengths.py [curves] [longest] [tokens]
 
-writes docs/performance/lengths.json.  Every figure comes from a process of its own: the growth of
+writes lengths.json (see records.py).  Every figure comes from a process of its own: the growth of
 its resident memory from before the data is made to the peak of one training step, after a step on
 a short sequence has compiled what there is to compile.
 """
@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from again import output_of, run_again
+from records import read_here, write_here
 
-FILE = Path(__file__).parent / "performance" / "lengths.json"
 BATCH, CURVE_SIZE, LONG_SIZE = 16, 256, 512
 STEPS = (250, 500, 1000, 2000, 4000)
 LONG_STEPS = (1000, 3000)
@@ -131,12 +130,12 @@ def tokens() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    found = read_here("lengths") or {}
     found |= {"batch": BATCH, "limit": LIMIT}
     parts = {"curves": curves, "longest": lambda: list(map(longest, KINDS)), "tokens": tokens}
     for part in sys.argv[1:] or parts:
         found[part] = parts[part]()
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_here("lengths", found)
 
 
 if __name__ == "__main__":

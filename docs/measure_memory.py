@@ -1,20 +1,19 @@
 """Measures what docs/memory.md shows: bytes and time of one layer under several budgets.
 
 Run from the repository: ``python docs/measure_memory.py [cell [backend]]``, or with ``peaks`` for
-docs/performance/memory.json: planned peaks beside measured ones.
+memory.json (see records.py): planned peaks beside measured ones.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import weakref
-from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
 import torch
+from records import write_here
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -25,7 +24,6 @@ from rnndsl.backends.torch.blocks import BlockRun
 STEPS, BATCH, SIZE, REPEATS = 1000, 32, 128, 5
 BUDGETS = (None, "1GiB", "48MiB", "24MiB", "12MiB", "6MiB", "3.3MiB", "3.15MiB")
 MIB = 1 << 20
-FILE = Path(__file__).parent / "performance" / "memory.json"
 PEAK_CELLS = ("lstm", "gru", "rhn", "mlstm")
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of what is saved without a budget
 
@@ -107,7 +105,7 @@ def measured_peak(layer: Any, x: Tensor) -> int:
 
 
 def peaks() -> None:
-    """Planned and measured peaks of several cells and budgets, into FILE."""
+    """Planned and measured peaks of several cells and budgets, on record."""
     found = []
     x = torch.randn(STEPS, BATCH, 64)
     for cell in PEAK_CELLS:
@@ -119,7 +117,7 @@ def peaks() -> None:
             row |= {"planned": planned.peak, "measured": measured_peak(layer, x)}
             found.append({**row, "kind": planned.kind})
             print(found[-1], flush=True)
-    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_here("memory", found)
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Measures what torch.compile takes to compile a cell: python docs/measure_torch_compile.py
 
-writes docs/performance/torch_compile.json: processor time of the first training step beyond the
+writes torch_compile.json (see records.py): processor time of the first training step beyond the
 second one (T = 35, B = 20, D = H = 200, forward and backward, compilers that it starts included),
 each in a process of its own that compiles on one thread and finds nothing compiled yet.
 
@@ -12,15 +12,13 @@ keeps what was compiled: with TORCHINDUCTOR_CACHE_DIR=FOLDER, `rnndsl bench` fin
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import tempfile
-from pathlib import Path
 
 from again import run_again
+from records import read_here, write_here
 
-FILE = Path(__file__).parent / "performance" / "torch_compile.json"
 CELLS = "lstm,sru,layernorm_lstm,rhn"
 PEERS = "compile_cell,compile"
 SHAPE = "35,20,200,200"
@@ -74,14 +72,14 @@ def main() -> None:
     if args.one:
         print(in_this_process(*args.one))
         return
-    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    found = read_here("torch_compile") or {}
     for peer in args.peers.split(","):
         for name in args.cells.split(","):
             with tempfile.TemporaryDirectory() as scratch:
                 folder = args.keep or scratch
                 found.setdefault(name, {})[peer] = elsewhere(name, peer, folder, args.limit)
             print(name, peer, found[name][peer], flush=True)
-            FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write_here("torch_compile", found)
 
 
 if __name__ == "__main__":

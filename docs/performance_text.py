@@ -1,4 +1,4 @@
-"""The sentences of docs/performance.md."""
+"""The sentences of docs/performance.md, and of the pages of other kinds of processors."""
 
 MODES = {"train": "training step", "infer": "inference"}
 
@@ -7,6 +7,7 @@ HEAD = """\
 
 This page is written by `docs/make_performance.py` from recorded results of `rnndsl bench`, good
 and bad alike.  {machine}
+Other kinds of processors have pages of their own: {others}.
 
 All implementations have the same weights.  Before anything is timed, outputs, final states and
 gradients are compared with the cell's operations in float64.  Then they take turns, in one
@@ -47,7 +48,7 @@ target as it stands.
 ROOFLINE = """\
 ## Roofline
 
-![rates against operations per byte](performance/roofline.svg)
+![rates against operations per byte](performance/{kind}/roofline.svg)
 
 A point is a cell at a shape.  The line is what this machine could do at most, the broken one 75%
 of it.
@@ -59,7 +60,10 @@ COMPILE = """\
 From the making of a layer to the end of its first training step (forward and backward, T = 35,
 B = 20, D = H = 200), less the time of a later step, without imports, each in a process of its own
 on one thread: with an empty cache on disk, likewise at T = 100, and with the kernels on disk.  Where
-there were several rounds it is their median, beside the least and the most.
+there were several rounds it is their median, beside the least and the most.{later}
+"""
+ANEW = """  The system gives
+the later step its memory anew, as it did the first: what that takes is no compiling.\
 """
 
 TORCH_COMPILE = """\
@@ -79,7 +83,7 @@ the LSTM, out of the cores' second caches.
 LENGTHS = """\
 ## Memory against length
 
-![memory and time against T](performance/lengths.svg)
+![memory and time against T](performance/{kind}/lengths.svg)
 
 One training step of an LSTM, B = {batch}, D = H = 256, without the gradient of the input: the
 growth of the process's resident memory from before input and target are made to its peak, each in

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import prod
 
 import torch
 from torch import Tensor
@@ -21,10 +22,11 @@ from rnndsl.backends.torch.runner import Runner
 from rnndsl.backends.torch.stretches import BlockStretch, Stretch
 from rnndsl.backends.torch.trainer import Forward
 from rnndsl.backends.torch.variants import VALID, with_lengths
-from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, Blocks, blocks_for
-from rnndsl.compiler.forms.chunk import NotChunkedError, chunk, matrix_states
-from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
-from rnndsl.compiler.separate import Program, join, separate
+from rnndsl.compiler.forms.choose import CONVOLUTION, STEPS, Blocks
+from rnndsl.compiler.forms.in_blocks import blocks_of, in_blocks
+from rnndsl.compiler.ir import Type
+from rnndsl.compiler.memory import MemoryPlan
+from rnndsl.compiler.separate import Program, join
 
 Tensors = Sequence[Tensor]
 # Without gradients, this many time steps at once: what they make should stay in the cache.
@@ -39,8 +41,7 @@ def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
     def choose() -> Blocks | None:
         graph = join(Program(program.prepare, program.step))
         # What TVM does not compile is slower in steps: then blocks pay all the more.
-        engine = "torch" if program.backend == "torch" else "tvm"
-        return blocks_for(graph, matrix_states(graph), program.form, engine)
+        return blocks_of(graph, program.form, "torch" if program.backend == "torch" else "tvm")
 
     found = kept_with_kernels(program.backend, "blocks", program.text, choose)
     return Runner(program, twin) if found is None else ChunkedRunner(program, found)
@@ -72,11 +73,7 @@ class ChunkedRunner(Runner):
 
         def cut() -> Program | None:
             graph = join(Program(program.prepare, program.step))
-            try:
-                made = chunk(with_lengths(graph) if flags else graph, length)
-            except NotChunkedError:
-                return None
-            return separate(run_pipeline(made, PIPELINES["default"]))
+            return in_blocks(with_lengths(graph) if flags else graph, length)
 
         made_of = [program.text, length, flags]
         blocks = kept_with_kernels(program.backend, "chunks", made_of, cut)
@@ -111,6 +108,22 @@ class ChunkedRunner(Runner):
 
     def _in_steps(self, start: int, stop: int) -> Stretch:
         return Stretch(self._rest, start, stop, range(len(self.program.params)))
+
+    def parts(self, like: Tensor, trains: bool) -> list[tuple[SequenceProgram, int]]:
+        if not (trains or self._form.without_gradients):
+            return self._rest.parts(like, trains)
+        found = self._stretches(len(like), like if trains else None)
+        return [(stretch.runner.program, len(stretch.cut(like))) for stretch in found]
+
+    def memory_plan(self, like: Tensor, needs: Sequence[bool]) -> MemoryPlan:
+        length = self._form.length
+        stretches = self._stretches(len(like), like)
+        elements = sum(prod(kind.sizes) for kind in self._states_between(stretches))
+        peak = elements * like.shape[1] * like.element_size()
+        for stretch in stretches:
+            flags = stretch.needs(needs)
+            peak += stretch.runner.memory_plan(stretch.cut(like), flags).peak
+        return MemoryPlan(len(like), length, (), -(-len(like) // length), (), peak)
 
     # --------------------------------------------------------------------------- forward
 
@@ -151,7 +164,7 @@ class ChunkedRunner(Runner):
     def run_saving(
         self, inputs: Tensors, states: Tensors, params: Tensors, needs: Sequence[bool]
     ) -> list[Tensor]:
-        """Outputs, final states, what each stretch saved, and the states between the two."""
+        """Outputs, final states, what each stretch saved, and the states between two."""
         parts, kept, between = [], list[Tensor](), list[Tensor]()
         outputs, visible = len(self.program.outputs), self._visible
         stretches = self._stretches(len(inputs[0]), inputs[0])
@@ -165,9 +178,13 @@ class ChunkedRunner(Runner):
             parts.append((stretch, results[:outputs]))
             states = results[outputs:visible]
             kept += results[visible:]
-            if position == 0:
+            if position == 0 and len(stretches) > 1:
                 between = [state.clone() for state in states]
         return [*self._joined(parts), *states, *kept, *between]
+
+    def _states_between(self, stretches: Sequence[Stretch]) -> list[Type]:
+        """The types of the states that are kept because there are two stretches."""
+        return list(self.program.states.values()) if len(stretches) > 1 else []
 
     @property
     def _visible(self) -> int:
@@ -175,10 +192,11 @@ class ChunkedRunner(Runner):
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         found: list[tuple[int, ...]] = []
-        for stretch in self._stretches(inputs[0].shape[0], inputs[0]):
+        stretches = self._stretches(inputs[0].shape[0], inputs[0])
+        for stretch in stretches:
             found += stretch.runner.kept_shapes(stretch.inputs(inputs), stretch.needs(needs))
         batch = inputs[0].shape[1]
-        return found + [(batch, *kind.sizes) for kind in self.program.states.values()]
+        return found + [(batch, *kind.sizes) for kind in self._states_between(stretches)]
 
     # -------------------------------------------------------------------------- backward
 
@@ -191,8 +209,9 @@ class ChunkedRunner(Runner):
         kept: Tensors,
         cotangents: Sequence[Tensor | None],
     ) -> list[Tensor]:
-        count, size = len(self.program.outputs), len(self.program.states)
+        count = len(self.program.outputs)
         stretches = self._stretches(len(inputs[0]), inputs[0])
+        size = len(self._states_between(stretches))
         saved = self._shares(stretches, inputs, needs, kept[count : len(kept) - size])
         between = list(kept[len(kept) - size :])
         outputs, carried = kept[:count], list(cotangents[count:])

@@ -20,7 +20,6 @@ from rnndsl.backends.torch.calls import (
     requested,
 )
 from rnndsl.backends.torch.finite import first_nonfinite
-from rnndsl.backends.torch.memory import memory_plan
 from rnndsl.backends.torch.parameters import next_seed, parameter_paths, register
 from rnndsl.backends.torch.program import CHEAP, DEFAULT
 from rnndsl.backends.torch.programs import find_runner
@@ -93,7 +92,7 @@ class Direction(nn.Module):
         count = len(runner.program.inputs)
         trained = [self.tensor(name).requires_grad for name in names]
         like = self.like().new_empty((steps, batch), device="meta")
-        return memory_plan(runner.program, runner.derivative([True] * count + trained), [like])
+        return runner.memory_plan(like, [True] * count + trained)
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew, from torch's default generator."""
@@ -125,14 +124,22 @@ class Direction(nn.Module):
         """The parameters of these names."""
         if torch.compiler.is_compiling():
             return [self.tensor(name) for name in names]
+        return [
+            self.tensor(name) if found is None else found
+            for name, found in zip(names, self._stored(names), strict=True)
+        ]
+
+    def _stored(self, names: Sequence[str]) -> list[Tensor | None]:
+        """The parameters of these names that modules hold; None for those that parametrizations
+        make."""
         found = []
         for name in names:
             groups, key = self._places[name]
             owner: Any = self
             for group in groups:  # past `__getattr__`, which takes most of the time otherwise
                 owner = owner._modules[group]
-            plain = owner._parameters.get(key)
-            found.append(self.tensor(name) if plain is None else plain)
+            held = owner._parameters.get(key)
+            found.append(owner._buffers.get(key) if held is None else held)
         return found
 
     def first_nonfinite(
@@ -152,11 +159,15 @@ class Direction(nn.Module):
     def again(self, x: Tensor, states: list[Tensor]) -> list[Tensor] | None:
         """Outputs, then final states [1, B, *shape], of a call on one input and such states that
         is like an earlier one; None where it is not, or where somebody would see it."""
-        hooks = self._forward_hooks or self._forward_pre_hooks
-        if hooks or _has_any_global_hook():  # type: ignore[no-untyped-call]
+        seen = self._forward_hooks or self._forward_pre_hooks or "forward" in self.__dict__
+        if seen or _has_any_global_hook():  # type: ignore[no-untyped-call]
             return None
         program, names = program_call(self.request, portable=False)
-        return operators.call_again(program, [x], states, self.tensors_of(names), led=True)
+        held = self._stored(names)
+        params = [tensor for tensor in held if tensor is not None]
+        if len(params) < len(held):  # what makes the others should do that once in a call
+            return None
+        return operators.call_again(program, [x], states, params, led=True)
 
     def forward(
         self,

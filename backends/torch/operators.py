@@ -264,6 +264,7 @@ run = torch.ops.rnndsl.run
 # --------------------------------------------------------------------------- the short way
 
 _PLAIN = frozenset((Tensor, torch.nn.Parameter, type(None)))
+_len_torch_dispatch_stack = torch._C._len_torch_dispatch_stack
 _len_torch_function_stack = torch._C._len_torch_function_stack
 _profiler_enabled = torch._C._autograd._profiler_enabled
 
@@ -275,7 +276,7 @@ def is_watched(tensors: Sequence[Tensor | None]) -> bool:
     dispatcher, which takes longer than a small layer.
     """
     return bool(
-        torch._C._len_torch_dispatch_stack()
+        _len_torch_dispatch_stack()
         or _len_torch_function_stack()
         or torch._C._get_tracing_state() is not None
         or _profiler_enabled()
@@ -314,9 +315,11 @@ def call_again(
 
     ``led`` is as for :meth:`Runner.run_again`.
     """
-    # A guard sees modes, tracers and transforms in the dispatch keys of tensors, but not these.
+    # A guard sees tracers and transforms in the dispatch keys of tensors, but not these, nor such
+    # modes as make tensors without memory.
     if (
         torch.is_grad_enabled()
+        or _len_torch_dispatch_stack()
         or _len_torch_function_stack()
         or _profiler_enabled()
         or forward_ad._current_level >= 0

@@ -50,6 +50,12 @@ def apart(results: Tensors) -> list[Tensor]:
     return owned
 
 
+def as_it_lies(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy where its numbers do not lie in memory in order and as they are: the
+    imaginary part of a conjugate lies there with the other sign."""
+    return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+
+
 def fresh(tensor: Tensor) -> Tensor:
     """A contiguous copy."""
     return tensor.clone(memory_format=torch.contiguous_format)

@@ -19,8 +19,9 @@ from rnndsl.backends.torch.trainer import Forward
 from rnndsl.backends.torch.with_tvm import TvmStep
 
 Tensors = Sequence[Tensor]
-# Sizes of calls that are remembered.
-_MOST_KNOWN = 64
+# Sizes of calls that are remembered, and calls of equal sizes: of layers that share a program,
+# with and without inference mode.
+_MOST_KNOWN, _MOST_ALIKE = 64, 4
 
 
 class Repeat:
@@ -54,25 +55,32 @@ class Repeats:
     """The calls of a program that are remembered, and their guards, by their sizes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Callable[..., bool], Repeat]] = {}
+        self._known: dict[tuple[object, ...], list[tuple[Callable[..., bool], Repeat]]] = {}
 
     def find(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> Repeat | None:
         """A call of tensors like these, if one is remembered."""
-        known = self._known.get((inputs[0].shape, len(states), led))
-        if known is None:
-            return None
-        fits, repeat = known
-        return repeat if fits(*inputs, *states, *params) else None
+        for fits, repeat in self._known.get(_key(inputs, states, led), ()):
+            if fits(*inputs, *states, *params):
+                return repeat
+        return None
 
     def remember(self, forward: Forward, inputs: Tensors, states: Tensors, params: Tensors) -> None:
         """A call that TVM's kernel went through, for states as they are and for led ones."""
+        tensors = [*inputs, *states, *params]
+        # A guard lets no tensor through twice; and kernels are given no others' signs.
+        if len(set(map(id, tensors))) < len(tensors) or any(t.is_neg() for t in tensors):
+            return
         if len(self._known) >= 2 * _MOST_KNOWN:
             self._known.clear()
         for led in (False, True):
             given = [state.unsqueeze(0) for state in states] if led else states
-            check = _guard([*inputs, *given, *params])
-            repeat = Repeat(forward, inputs[0], led)
-            self._known[inputs[0].shape, len(states), led] = check, repeat
+            found = _guard([*inputs, *given, *params]), Repeat(forward, inputs[0], led)
+            key = _key(inputs, states, led)
+            self._known[key] = [found, *self._known.get(key, ())][:_MOST_ALIKE]
+
+
+def _key(inputs: Tensors, states: Tensors, led: bool) -> tuple[object, ...]:
+    return inputs[0].shape, len(inputs), len(states), led
 
 
 def _guard(tensors: list[Tensor]) -> Callable[..., bool]:

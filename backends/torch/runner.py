@@ -26,6 +26,7 @@ from rnndsl.backends.torch.trainer import (
 )
 from rnndsl.backends.torch.with_tvm import TvmStep
 from rnndsl.compiler.forms.choose import AUTO, STEPS
+from rnndsl.compiler.memory import MemoryPlan
 from rnndsl.compiler.plan import Plan
 
 Tensors = Sequence[Tensor]
@@ -116,7 +117,7 @@ class Runner:
     def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
         """That :meth:`run` went well with these tensors, for :meth:`run_again`."""
         forward = self.forward(inputs[0])
-        if isinstance(forward.step, TvmStep) and not any(x.is_neg() for x in inputs):
+        if isinstance(forward.step, TvmStep):
             self._repeats.remember(forward, inputs, states, params)
 
     def run_again(
@@ -144,6 +145,14 @@ class Runner:
         results = _apart(trainer.engine, [*outputs, *finals, *kept], given)
         trainer.handed_on.leave(results[0], params, values)
         return results
+
+    def parts(self, like: Tensor, trains: bool) -> list[tuple[SequenceProgram, int]]:
+        """The programs that run on streams like that [T, B], and how many steps each takes."""
+        return [(self.program, len(like))]
+
+    def memory_plan(self, like: Tensor, needs: Sequence[bool]) -> MemoryPlan:
+        """What training on streams like that [T, B] holds, and what it runs again."""
+        return memory_plan(self.program, self.derivative(needs), [like])
 
     def kept_shapes(self, inputs: Tensors, needs: Sequence[bool]) -> list[tuple[int, ...]]:
         """The shapes of what :meth:`run_saving` returns after the final states."""

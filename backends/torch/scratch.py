@@ -39,6 +39,10 @@ class Scratch:
         if memory.numel() <= self._most and len(self._spare) < _MOST_SPARES:
             self._spare.append(memory)
 
+    def free(self) -> None:
+        """What no call has."""
+        self._spare.clear()
+
 
 _DOUBLE, _SINGLE = Scratch(torch.float64), Scratch(torch.float32)
 
@@ -46,3 +50,9 @@ _DOUBLE, _SINGLE = Scratch(torch.float64), Scratch(torch.float32)
 def scratch_of(dtype: str) -> Scratch:
     """The memory that kernels for such tensors share; sums of 16-bit numbers have 32."""
     return _DOUBLE if dtype == "float64" else _SINGLE
+
+
+def free_scratch() -> None:
+    """Free what is kept between calls; the next ones make their own."""
+    _DOUBLE.free()
+    _SINGLE.free()

@@ -13,6 +13,7 @@ from math import prod
 from torch import Tensor
 
 from rnndsl.backends.torch.by_dtype import ByDtype
+from rnndsl.backends.torch.ownership import as_it_lies
 from rnndsl.backends.torch.picking import pick
 from rnndsl.backends.torch.refusing import refuse_others
 from rnndsl.backends.torch.scratch import scratch_of
@@ -84,7 +85,7 @@ def _caller(signature: Signature, worker: Worker) -> Make:
     scratch = scratch_of(signature.dtype)
 
     def call(params: Sequence[Tensor | None], like: Tensor) -> tuple[Tensor, ...]:
-        arrays = [p.contiguous() for p in params if p is not None]
+        arrays = [as_it_lies(p) for p in params if p is not None]
         refuse_others(arrays, expected, like.dtype, names)
         made = tuple([like.new_empty(shape) for shape in shapes])
         work = scratch.take(elements)

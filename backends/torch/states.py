@@ -78,11 +78,13 @@ def _checked(
 
 def given_states(given: State | Sequence[Tensor] | None) -> list[Tensor] | None:
     """The states that a user gave; none where none are given.  Nothing is checked, but None for
-    what is not made of tensors."""
+    what is not made of tensors, or of none."""
     if given is None:
         return []
     tensors = [given] if isinstance(given, Tensor) else given
-    if not isinstance(tensors, tuple | list) or not all(type(one) is Tensor for one in tensors):
+    if not isinstance(tensors, tuple | list) or not tensors:
+        return None
+    if not all(type(one) is Tensor for one in tensors):
         return None
     return list(tensors)
 

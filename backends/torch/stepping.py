@@ -91,6 +91,7 @@ class KernelStep:
         if parts > 1:
             numbers = [*[0] * len(signature.inputs), *self._before, 0, *self._after, parts]
             self._table, self._last = function.table(numbers, parts), len(numbers) - 1
+            self._zeros = self._table[len(numbers) :]
 
     def begin(self, states: Sequence[Tensor]) -> None:
         """Go on from these states, or from the declared ones if there are none."""
@@ -108,9 +109,11 @@ class KernelStep:
         else:
             self._table[: len(addresses)] = array("q", addresses)
             self._table[self._place] = y.data_ptr()
-            parts = self._function.parts(self._parts, 1, self._batch)
+            parts, seconds = self._function.parts(self._parts, 1, self._batch)
             self._table[self._last] = parts
-            self._function.run(self._table, parts)
+            # OpenMP may give fewer threads than are asked for: those left out did not count.
+            self._table[self._last + 1 :] = self._zeros
+            self._function.run(self._table, parts, seconds)
         return y
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from rnndsl.backends import errors_torch as catalogue
 from rnndsl.backends.sizes import whole_number
@@ -14,6 +15,7 @@ from rnndsl.backends.torch.arguments import Expected, arrange, fail, tensor_of
 from rnndsl.backends.torch.automatic import resolve
 from rnndsl.backends.torch.calls import program_call
 from rnndsl.backends.torch.errors import LayerInputError
+from rnndsl.backends.torch.ownership import as_it_lies
 from rnndsl.backends.torch.programs import find_runner
 from rnndsl.backends.torch.states import State, split_states
 from rnndsl.backends.torch.stepping import PACKED_DTYPES, KernelStep, PlanStep
@@ -23,6 +25,8 @@ from rnndsl.diagnostics import RnndslError
 if TYPE_CHECKING:
     from rnndsl.backends.torch.direction import Direction
     from rnndsl.backends.torch.module import Layer
+
+_len_torch_dispatch_stack = torch._C._len_torch_dispatch_stack
 
 
 class Stream:
@@ -46,7 +50,8 @@ class Stream:
         # The shape of a step that needs no second look; None where there are other inputs.
         self._usual = None if others else (batch, *first)
         try:
-            with torch.no_grad():
+            # Memory that is written to in and out of inference mode must be made outside.
+            with torch.inference_mode(False), torch.no_grad():
                 self._layers = [_step_of(d, batch, self._expected) for d in layer.stack()]
         except RnndslError as error:
             error.sources = error.sources or layer.cell.sources()
@@ -64,11 +69,14 @@ class Stream:
             and x.device == self._device
             and x.is_contiguous()
             and not x.is_neg()
+            and not _len_torch_dispatch_stack()
         ):
             for layer in self._layers:
                 x = layer(x)
             return x
-        return self._checked(x, inputs)
+        # A mode may make tensors without memory, which kernels write to.
+        with _disable_current_modes():
+            return self._checked(x, inputs)
 
     def _checked(self, x: Tensor, inputs: dict[str, Tensor]) -> Tensor:
         expected = self._expected
@@ -80,8 +88,12 @@ class Stream:
             what = f"input `{expected.main}`"
             wanted = f"the batch of the stream, {self.batch}"
             raise fail(catalogue.WrongSize(None, what, "B", self.batch, size, wanted))
-        # The imaginary part of a conjugate lies in memory with the other sign.
-        y, *extra = (stream[0].detach().resolve_neg().contiguous() for stream in batch.inputs)
+        for name, stream in zip(expected.inputs, batch.inputs, strict=True):
+            there = stream.untyped_storage().device
+            if there != stream.device:  # a fake one has no numbers
+                what = f"the memory of input `{name}`"
+                raise fail(catalogue.WrongDevice(None, what, str(stream.device), str(there)))
+        y, *extra = (as_it_lies(stream[0].detach()) for stream in batch.inputs)
         for layer in self._layers:
             y = layer(y, *extra)
         return y[0] if batch.unbatched else y

@@ -14,7 +14,7 @@ from torch import Tensor
 from rnndsl.backends.torch.by_dtype import ByDtype
 from rnndsl.backends.torch.delayed import LEAST, stream_beside
 from rnndsl.backends.torch.freed_memory import keep_freed_memory
-from rnndsl.backends.torch.ownership import fresh
+from rnndsl.backends.torch.ownership import as_it_lies, fresh
 from rnndsl.backends.torch.picking import Pick, pick
 from rnndsl.backends.torch.refusing import refuse_others
 from rnndsl.backends.torch.scratch import scratch_of
@@ -124,9 +124,7 @@ class Kernel:
         self, xs: Tensors, starts: Tensors, given: Tensors, block: int, gathered: Tensors
     ) -> tuple[Tensors, ...]:
         dtype, (steps, batch, *_) = xs[0].dtype, xs[0].shape
-        # The imaginary part of a conjugate lies in memory with the other sign.
-        streams = [x.resolve_neg() if x.is_neg() else x for x in xs]
-        arrays = [x.contiguous() for x in (*streams, *self.weights(given))]
+        arrays = [as_it_lies(x) for x in (*xs, *self.weights(given))]
         shapes, expected = self.sizes(steps, batch)
         refuse_others((*arrays, *starts), expected, dtype, self._names)
         made = tuple(
@@ -151,10 +149,10 @@ class Kernel:
     ) -> None:
         """Run on arrays that fit, in the signature's order: T ``steps``, ``length`` of them at a
         time.  ``blocks`` are the numbers that only kernels with totals take."""
-        parts = self._worker.parts(torch.get_num_threads(), length, batch)
+        parts, seconds = self._worker.parts(torch.get_num_threads(), length, batch)
         work = self._scratch.take(self._workspace.elements(min(length, steps), batch, parts))
         numbers = [array.data_ptr() for array in (*arrays, work)]
-        self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts)
+        self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts, seconds)
         self._scratch.give_back(work)
 
     def _empty(

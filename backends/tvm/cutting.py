@@ -121,7 +121,9 @@ class _Cutter:
                     self._lane(node, start, stop) for start, stop in pairwise(bounds)
                 ]
             elif taken := _bounds(node):
-                self.handles[value] = self._part(node.operands[0], *taken)
+                part = self.handles[value] = self._part(node.operands[0], *taken)
+                if node.name:  # a gate's, which its joined op has not
+                    self.builder.rename(part, node.name, node.span)
             else:
                 operands = tuple(self._whole(v) for v in node.operands)
                 self.handles[value] = self.builder.copy(node, operands)

@@ -36,6 +36,14 @@ class Group:
     ends: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """What the next time step does with a value; ``needs_all`` if that begins with all of it."""
+
+    text: str
+    needs_all: bool
+
+
 def groups_of(arranged: Arrangement) -> tuple[tuple[Group, ...], ...]:
     """The loop nests of every stage, in order."""
     finder = _Finder(arranged)
@@ -166,27 +174,45 @@ class _Finder:
         ]
         # Products that need all of a value come first, then what else is next in this stage;
         # later stages only explain streams.
-        others.sort(key=lambda found: not self._is_product(found[1]))
-        others.sort(key=lambda found: self.step_of.get(found[1], (-1, 0))[0] != stage)
+        others.sort(key=lambda found: not self._goes_into_product(found[1], stage))
+        others.sort(key=lambda found: not self._is_in(stage, found[1]))
         later = [reason for v in step.values for reason in self._next_step(v)]
-        if later and not (others and self._is_product(others[0][1])):
-            return later[0]
+        if later and not (others and self._goes_into_product(others[0][1], stage)):
+            later.sort(key=lambda found: not found.needs_all)
+            return later[0].text
         return self._reason(*others[0], stage) if others else "nothing follows from it"
+
+    def _first_readers(self, value: int, stage: int) -> list[tuple[int, bool]]:
+        """Who reads a value: this stage before others, and there products before others."""
+        return sorted(
+            self.readers[value],
+            key=lambda found: (not self._is_in(stage, found[0]), not self._is_product(found[0])),
+        )
+
+    def _is_in(self, stage: int, value: int) -> bool:
+        return self.step_of.get(value, (-1, 0))[0] == stage
 
     def _is_product(self, value: int) -> bool:
         node = self.graph.definition(value)
         return isinstance(node, Node) and node.op == "contract"
 
-    def _next_step(self, value: int) -> Iterator[str]:
-        """What the next time step does with a value first."""
+    def _goes_into_product(self, value: int, stage: int) -> bool:
+        """Whether it is a product, or joined where it lies for one of this stage."""
+        if is_joined_in_place(self.graph, self.schedule, value):
+            readers = [reader for reader, _ in self.readers[value]]
+            return any(self._is_product(v) and self._is_in(stage, v) for v in readers)
+        return self._is_product(value)
+
+    def _next_step(self, value: int) -> Iterator[_Late]:
+        """What the next time step does with a value."""
         for name in self.states[value]:
             leaf = self.graph.leaf_index(name, LeafRole.STATE)
+            here = f"{self._name(value)} is {name} of the next step"
             for reader, _ in self.readers[leaf]:
                 if self._is_product(reader):
                     needs = f"the product {self._name(reader)} needs all of it"
-                    yield f"{self._name(value)} is {name} of the next step: {needs}"
-        for name in self.states[value]:
-            yield f"{self._name(value)} is {name} of the next step, which waits for all of this one"
+                    yield _Late(f"{here}: {needs}", True)
+            yield _Late(f"{here}, which waits for all of this one", False)
 
     def _alone(self, step: Step) -> str:
         found = self.graph.definition(step.values[0])
@@ -216,7 +242,7 @@ class _Finder:
         if node.op == "contract":
             return f"the product {to} needs all of {what}"
         if is_joined_in_place(self.graph, self.schedule, reader) and self.readers[reader]:
-            further = self._reason(reader, *self.readers[reader][0], stage)
+            further = self._reason(reader, *self._first_readers(reader, stage)[0], stage)
             return f"{further}, of which {what} is a part"
         if node.op in _REDUCTIONS:
             return f"{to} ({node.op}) needs all of {what}"

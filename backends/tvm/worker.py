@@ -44,10 +44,9 @@ class Worker:
         # Sums depend on how many threads add them up, and should not depend on other programs.
         self._crowding = Crowding() if adapts else None
         self._known: dict[tuple[int, int, int], tuple[int, float]] = {}
-        self._expected = 0.0
 
-    def __call__(self, numbers: Sequence[int], parts: int) -> None:
-        self.run(self.table(numbers, parts), parts)
+    def __call__(self, numbers: Sequence[int], parts: int, seconds: float = 0.0) -> None:
+        self.run(self.table(numbers, parts), parts, seconds)
 
     def table(self, numbers: Sequence[int], parts: int) -> array[int]:
         """What :meth:`run` takes, once or again and again by one thread, numbers changed."""
@@ -57,8 +56,8 @@ class Worker:
             table.frombytes(bytes((parts + 1) * COUNTS * table.itemsize))
         return table
 
-    def run(self, table: array[int], parts: int) -> None:
-        """Run the kernel on a table made for that many parts or more."""
+    def run(self, table: array[int], parts: int, seconds: float = 0.0) -> None:
+        """Run the kernel on a table made for that many parts or more; ``seconds`` are expected."""
         address, _ = table.buffer_info()
         if parts == 1 or self._start is None:
             self._function(address)
@@ -66,12 +65,13 @@ class Worker:
         begun = perf_counter()
         self._start(self._function, address, parts, 0)
         if self._crowding is not None:
-            self._crowding.learn(begun, self._expected)
+            self._crowding.learn(begun, seconds)
 
-    def parts(self, threads: int, steps: int, batch: int) -> int:
-        """How many of ``threads`` are worth starting for T and B."""
+    def parts(self, threads: int, steps: int, batch: int) -> tuple[int, float]:
+        """How many of ``threads`` are worth starting for T and B, and the seconds that this is
+        expected to take on several."""
         if threads == 1 or self._start is None:
-            return 1
+            return 1, 0.0
         key = threads, steps, batch
         if key not in self._known:
             if len(self._known) >= _MOST_KNOWN:
@@ -79,9 +79,9 @@ class Worker:
             found = worthwhile(self._stages, steps, batch, threads)
             seconds = predict(self._stages, TYPICAL, steps, batch, found).seconds
             self._known[key] = found, seconds
-        found, self._expected = self._known[key]
+        found, seconds = self._known[key]
         crowded = found > 1 and self._crowding is not None and self._crowding.is_felt()
-        return 1 if crowded else found
+        return (1 if crowded else found), seconds
 
 
 def worker_of(library: Path, signature: Signature, shared: bool) -> Worker:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from rnndsl.backends.torch.chunked import make_runner
 from rnndsl.backends.torch.derivative import differentiate_program
+from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.bench.problem import Problem
 from rnndsl.compiler.cost import Rates, predict, worthwhile
 from rnndsl.compiler.pipeline import PIPELINES, run_pipeline
@@ -24,15 +26,16 @@ def predicted_seconds(problem: Problem, rates: Rates | None) -> float | None:
     from rnndsl.backends.tvm.groups import work_of
 
     shape, total = problem.shape, 0.0
-    for plan in _plans(problem):
-        stages = work_of(arrange(plan))
-        threads = worthwhile(stages, shape.steps, shape.batch, torch.get_num_threads())
-        total += predict(stages, rates, shape.steps, shape.batch, threads).seconds
+    like = torch.empty(shape.steps, shape.batch, device="meta")
+    for program, steps in make_runner(problem.program, None).parts(like, problem.mode == "train"):
+        for plan in _plans(program, problem):
+            stages = work_of(arrange(plan))
+            threads = worthwhile(stages, steps, shape.batch, torch.get_num_threads())
+            total += predict(stages, rates, steps, shape.batch, threads).seconds
     return total
 
 
-def _plans(problem: Problem) -> list[Plan]:
-    program = problem.program
+def _plans(program: SequenceProgram, problem: Problem) -> list[Plan]:
     if problem.mode == "infer":
         return [split(run_pipeline(program.step, PIPELINES["final"]))]
     derivative = differentiate_program(program, frozenset([*problem.inputs, *problem.trained]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from rnndsl.source import Span
 
 if TYPE_CHECKING:
     from rnndsl.compiler.autodiff import Differentiated
+    from rnndsl.compiler.forms.choose import Blocks
     from rnndsl.compiler.ir import Graph
     from rnndsl.compiler.lower import Lowered
     from rnndsl.compiler.pipeline import Observer
@@ -28,13 +29,17 @@ DEFAULT_SIZE = 64
 
 @dataclass
 class Case:
-    """A cell with its numbers; each stage is computed when it is first asked for."""
+    """A cell with its numbers; each stage is computed when it is first asked for.
+
+    ``taken`` is the program that runs, if its step is another than the cell's.
+    """
 
     cell: Cell
     numbers: Mapping[str, int | float]
     passes: Selection
     observers: Sequence[Observer] = ()
     setting: Setting = field(default_factory=Setting)
+    taken: Program | None = None
 
     @cached_property
     def typed(self) -> TypedCell:
@@ -59,7 +64,20 @@ class Case:
         """After the passes that every backend is given."""
         from rnndsl.compiler.separate import separate
 
-        return separate(self.after_first)
+        return self.taken or separate(self.after_first)
+
+    @cached_property
+    def blocks(self) -> tuple[Blocks, Case] | None:
+        """How TVM trains a bound case in blocks of steps, and the case with a block for its step;
+        None where it takes steps."""
+        from rnndsl.compiler.forms.choose import AUTO
+        from rnndsl.compiler.forms.in_blocks import blocks_of, in_blocks
+        from rnndsl.compiler.separate import join
+
+        graph = join(self.program)
+        form = blocks_of(graph, AUTO, "tvm")
+        program = in_blocks(graph, form.length) if form else None
+        return (form, replace(self, taken=program)) if form and program else None
 
     @cached_property
     def after_first(self) -> Graph:

@@ -10,12 +10,13 @@ from math import prod
 
 from rnndsl.backends.tvm.arranging import Arrangement, arrange
 from rnndsl.backends.tvm.groups import Group, groups_of, predict_plan, value_name, work_of
+from rnndsl.compiler.autodiff import Differentiated
 from rnndsl.compiler.classes import ScanClass, classify
 from rnndsl.compiler.cost import TYPICAL, Estimate, Prediction, Rates, Work, predict
 from rnndsl.compiler.ir import Graph, LeafRole, Node, ResultRole
 from rnndsl.compiler.plan import Plan, StageKind
 from rnndsl.compiler.saving import is_view, reason
-from rnndsl.compiler.text import print_graph
+from rnndsl.showing.equations import equations
 from rnndsl.showing.setting import Setting
 from rnndsl.source import Span
 
@@ -49,18 +50,19 @@ def plan_page(heading: str, plan: Plan, setting: Setting, locate: Locate) -> str
     work = work_of(arranged)
     found = predict(work, _rates(setting), setting.steps, setting.batch)
     total = sum((loop for stage in work for loop in stage.loops), Work())
-    order = "last step first" if plan.reverse else "first step first"
+    each = setting.each
+    order = f"last {each} first" if plan.reverse else f"first {each} first"
     stages = _plural(len(work), "stage")
-    each = f"{total.flops:,} flops, {_bytes(total.streamed)} of streams"
+    work_each = f"{total.flops:,} flops, {_bytes(total.streamed)} of streams"
     lines = [
         f"{heading}: {stages}, {order}; predicted {_time(found.seconds)}",
-        f"  per example and step {each}{_intensity(total, setting)}",
+        f"  per example and {each} {work_each}{_intensity(total, setting)}",
         "",
     ]
     classes = {c.states: c for c in classify(arranged.plan)}
-    equations = _equations(arranged.plan.graph)
+    texts = equations(arranged.plan.graph)
     for number in range(len(work)):
-        lines += _stage(number, arranged, found, setting, classes, equations, locate)
+        lines += _stage(number, arranged, found, setting, classes, texts, locate)
     return "\n".join(lines)
 
 
@@ -80,24 +82,23 @@ def _stage(
     found: Prediction,
     setting: Setting,
     classes: Mapping[tuple[str, ...], ScanClass],
-    equations: Mapping[int, str],
+    texts: Mapping[int, str],
     locate: Locate,
 ) -> Iterator[str]:
     plan, stage = arranged.plan, arranged.schedule.stages[number]
     scan = stage.kind is StageKind.SCAN
-    how = "scan, one step after the other" if scan else "parallel, all steps at once"
+    each = setting.each
+    how = f"scan, one {each} after the other" if scan else f"parallel, all {each}s at once"
     share = found.stages[number] / max(sum(found.stages), 1e-12)
     yield f"  stage {number + 1}: {how}; {_time(found.stages[number])}, {share:.0%}"
     if stage.states:
         shapes = (f"{s} {_shape(plan.graph, _leaf(plan.graph, s))}" for s in stage.states)
-        yield f"    {'carries' if scan else 'delays by one step'} {', '.join(shapes)}"
+        yield f"    {'carries' if scan else f'delays by one {each}'} {', '.join(shapes)}"
     if scan and stage.states in classes:
         yield f"    {classes[stage.states].text(locate)}"
     groups = groups_of(arranged)[number]
     for k, (group, estimate) in enumerate(zip(groups, found.loops[number], strict=True), 1):
-        yield from _group(
-            f"{number + 1}.{k}", group, estimate, plan.graph, equations, scan, setting
-        )
+        yield from _group(f"{number + 1}.{k}", group, estimate, plan.graph, texts, scan, setting)
     moved = [v for g in groups for v in g.values if v in arranged.moved]
     if moved:
         names = ", ".join(value_name(plan.graph, v) for v in moved)
@@ -123,7 +124,7 @@ def _group(
     group: Group,
     estimate: Estimate,
     graph: Graph,
-    equations: Mapping[int, str],
+    texts: Mapping[int, str],
     scan: bool,
     setting: Setting,
 ) -> Iterator[str]:
@@ -144,49 +145,47 @@ def _group(
         yield f"      {per_byte}{_time(estimate.seconds)}, bound by {estimate.bound.value}"
     for value in group.values:
         mark = "*" if value in group.stored else " "
-        yield f"      {mark} {equations[value]}"
+        yield f"      {mark} {texts[value]}"
     ends = group.ends if group.ends.startswith(("apart", "no loop")) else f"ends: {group.ends}"
     yield f"      {ends}"
 
 
-def saved_text(step: Graph, forward: Graph, again: tuple[int, ...], setting: Setting) -> str:
+def saved_text(step: Graph, found: Differentiated, forward_plan: Plan, setting: Setting) -> str:
     """What the forward pass saves, what the backward pass makes again, and why.
 
-    ``forward`` and ``again`` are those of a differentiated ``step``, over bound graphs.
+    ``found`` is the derivative of ``step``, over bound graphs; values of the forward pass are named
+    as on the page of ``forward_plan``.
     """
+    forward, shown = found.forward, arrange(forward_plan).plan.graph
     outputs = {r.value for r in step.results_of(ResultRole.OUTPUT)}
     extra = [r for r in forward.results_of(ResultRole.OUTPUT)][len(outputs) :]
-    kept = list(
-        dict.fromkeys(r.value for r in extra if isinstance(forward.definition(r.value), Node))
-    )
+    kept = {r.value: r.name for r in extra if isinstance(forward.definition(r.value), Node)}
     size = sum(_size(forward, v) for v in kept if v not in outputs)
     whole = size * setting.steps * setting.batch
-    head = f"saved: {_bytes(size)} per example and step, {_bytes(whole)} in all"
-    lines = [f"{head}; numbers as in `--at step`"]
-    lines += [f"  {line}" for line in _values(step, kept, True)]
-    ops = [v for v in again if not is_view(step, v)]
-    lines.append("made again for the backward pass" + ("" if ops else ": nothing but views"))
-    lines += [f"  {line}" for line in _values(step, ops, False)]
+    lines = [f"saved: {_bytes(size)} per example and {setting.each}, {_bytes(whole)} in all"]
+    places = {r.name: r.value for r in shown.results_of(ResultRole.OUTPUT)}
+    names = {v: f"{name} = {value_name(shown, places[name])}" for v, name in kept.items()}
+    lines += [f"  {line}" for line in _values(step, names, True)]
+    again = {v: value_name(step, v) for v in found.again if not is_view(step, v)}
+    numbers = "; numbers as in `--at step`" if setting.each == "step" else ""
+    lines.append(f"made again for the backward pass{numbers if again else ': nothing but views'}")
+    lines += [f"  {line}" for line in _values(step, again, False)]
     return "\n".join(lines) + "\n"
 
 
-def _values(graph: Graph, values: list[int], is_saved: bool) -> Iterator[str]:
-    rows = [(_label(graph, v), reason(graph, v, is_saved)) for v in values]
+def _values(graph: Graph, names: Mapping[int, str], is_saved: bool) -> Iterator[str]:
+    rows = [
+        (f"{name}: {_node(graph, v).op} {_shape(graph, v)}", reason(graph, v, is_saved))
+        for v, name in names.items()
+    ]
     width = max((len(label) for label, _ in rows), default=0)
     yield from (f"{label:{width}}  {why}" for label, why in rows)
 
 
-def _label(graph: Graph, value: int) -> str:
+def _node(graph: Graph, value: int) -> Node:
     node = graph.definition(value)
     assert isinstance(node, Node)
-    return f"{value_name(graph, value)} = {node.op} {_shape(graph, value)}"
-
-
-def _equations(graph: Graph) -> dict[int, str]:
-    """What to print of each value: leaves by name, nodes as in the text of the graph."""
-    lines = print_graph(graph).splitlines()[1 + len(graph.leaves) :]
-    known = {value: f"state {leaf.name}" for value, leaf in enumerate(graph.leaves)}
-    return known | {v: lines[k].strip() for k, (v, _) in enumerate(graph.node_values())}
+    return node
 
 
 def _leaf(graph: Graph, state: str) -> int:

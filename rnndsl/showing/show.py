@@ -135,22 +135,25 @@ def _passes(case: Case) -> str:
 
 
 def _plan(case: Case) -> str:
-    from rnndsl.showing.plan_page import plan_page, predicted, saved_text, setting_text
+    from rnndsl.showing.plan_page import plan_page, saved_text, setting_text
+    from rnndsl.showing.taken import inference_seconds, taken
 
-    setting, bound = case.setting, case.bound
+    bound = case.bound
+    trained = taken(bound)
     counts = [prod(int(d.bind(case.sizes)) for d in spec.shape) for spec in case.lowered.params]
-    found = bound.differentiated
+    shown, setting = trained.case, trained.case.setting
+    forward = shown.forward_plan(True)
+    saved = saved_text(shown.program.step, shown.differentiated, forward, setting)
     sizes = ", ".join(f"{n} = {s}" for n, s in {**case.numbers, **case.sizes}.items())
-    alone = predicted(bound.forward_plan(False), setting)
     return (
         f"{case.cell.name}{' at ' + sizes if sizes else ''}; "
-        f"T = {setting.steps}, B = {setting.batch}, float32\n"
+        f"T = {bound.setting.steps}, B = {bound.setting.batch}, float32\n"
         f"{sum(counts):,} parameters in {len(counts)} arrays; "
-        f"inference, which saves nothing: predicted {1e3 * alone:.2f} ms\n"
-        f"{setting_text(setting)}\n\n"
-        f"{saved_text(bound.program.step, found.forward, found.again, setting)}\n"
-        f"{plan_page('forward', bound.forward_plan(True), setting, case.location)}\n"
-        f"{plan_page('backward', bound.backward_plan(), setting, case.location)}"
+        f"inference, which saves nothing: predicted {1e3 * inference_seconds(bound):.2f} ms\n"
+        f"{setting_text(setting)}\n{trained.note}\n"
+        f"{saved}\n"
+        f"{plan_page('forward', forward, setting, case.location)}\n"
+        f"{plan_page('backward', shown.backward_plan(), setting, case.location)}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rnndsl
 from rnndsl.backends.torch import LayerInputError, LayerOptionError
@@ -137,3 +138,24 @@ def test_a_stream_computes_in_the_dtype_of_the_layer(dtype: torch.dtype) -> None
     found = steps_of(layer.stream(2), {"x": x})
     assert found.dtype == y.dtype == dtype
     torch.testing.assert_close(found, y, atol=0.02, rtol=0.02)
+
+
+def test_a_stream_made_in_inference_mode_serves_outside_too() -> None:
+    layer, x = make("lstm", 3, 5), torch.randn(2, 3, dtype=torch.float64)
+    with torch.inference_mode():
+        stream = layer.stream()
+        inside = [stream(step) for step in x]
+    stream.reset()
+    outside = [stream(step) for step in x]
+    stream.reset(stream.state)
+    assert all(map(torch.equal, inside, outside))
+
+
+def test_a_stream_computes_under_modes_that_make_fake_tensors_and_refuses_these() -> None:
+    layer, x = make("lstm", 3, 5), torch.randn(3, dtype=torch.float64)
+    wanted, stream = layer.stream()(x), layer.stream()
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        found = stream(x)
+    assert torch.equal(found, wanted)
+    with pytest.raises(LayerInputError, match="memory of input `x` is on meta"):
+        stream(mode.from_tensor(x))

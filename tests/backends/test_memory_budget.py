@@ -276,6 +276,29 @@ def test_what_the_backward_pass_holds_is_within_the_budget(
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
+@pytest.mark.parametrize("cell", ["lstm", "mlstm", "deltanet"])
+@pytest.mark.parametrize("steps", [64, 35, 63])
+def test_a_plan_without_a_budget_says_what_is_held_in_steps_and_in_blocks(
+    cell: str, steps: int, backend: str
+) -> None:
+    layer = rnndsl.layer(cell, 8, 64, backend=backend)
+    x = torch.randn(steps, 4, 8, requires_grad=True)
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y, _ = layer(x)
+    for tensor in (x, y, *layer.parameters()):
+        sizes.pop(tensor.untyped_storage().data_ptr(), None)
+    planned = layer.memory_plan(steps, 4).peak
+    assert 0.95 * planned <= sum(sizes.values()) <= planned
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
 @pytest.mark.parametrize(("cell", "share"), [("lstm", 0.2), ("rhn", 0.0), ("mlstm", 0.7)])
 def test_a_layer_that_computes_most_again_saves_less(cell: str, share: float, backend: str) -> None:
     found, saved = [], []

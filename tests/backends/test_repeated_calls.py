@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._debug_mode import DebugMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnndsl
 from rnndsl.backends.torch import Layer, LayerInputError, TransformError, programs
 from rnndsl.backends.torch.runner import Runner
-from tests.backends.test_layer_call import LEARNED
+from tests.backends.test_layer_call import LEARNED, PAIRED
 
 torch.set_num_threads(1)
 
@@ -226,7 +230,7 @@ def test_calls_in_inference_mode_and_without_gradients_may_alternate(taken: list
                     found = layer(x)
                     assert same(found, wanted)
                     assert found[0].is_inference() == (mode is torch.inference_mode)
-    assert len(taken) == 8
+    assert len(taken) == 10
 
 
 @torch.no_grad()
@@ -292,9 +296,106 @@ def test_tracers_and_profilers_see_calls_like_earlier_ones() -> None:
     layer(x)
     traced = make_fx(lambda x: layer(x)[0])(x)
     assert "rnndsl.run" in traced.code
+    with DebugMode() as seen:
+        layer(x)
+    assert any("rnndsl" in str(call) for call in seen.operators)
     with torch.profiler.profile() as profile:
         layer(x)
     assert "rnndsl::run" in {event.key for event in profile.key_averages()}
+
+
+@torch.no_grad()
+def test_fake_tensors_may_follow_calls_with_real_ones() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    first = tensors(layer(x))
+    layer(x)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert [t.shape for t in tensors(layer(x))] == [t.shape for t in first]
+    assert same(layer(x), first)
+
+
+@torch.no_grad()
+def test_a_layer_and_its_copies_all_take_the_short_way(taken: list[int]) -> None:
+    layer, x = make(), stream(4, 2, 3)
+    frozen = copy.deepcopy(layer).requires_grad_(False)
+    wanted = usual(layer, x)
+    for _ in range(4):
+        assert same(layer(x), wanted)
+        assert same(frozen(x), wanted)
+    assert len(taken) == 6
+
+
+@torch.no_grad()
+def test_a_parameter_that_stands_in_two_places_gives_the_same_as_two() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    other = layer.get_parameter("layers.0.f.x.weight")
+    layer.get_submodule("layers.0.i.x").weight = other
+    wanted = usual(layer, x)
+    for _ in range(3):
+        assert same(layer(x), wanted)
+
+
+@torch.no_grad()
+def test_parametrizations_run_as_often_in_every_call() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    runs: list[int] = []
+
+    class Count(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            runs.append(1)
+            return 2 * weight
+
+    place = layer.get_submodule("layers.0.i.x")
+    nn.utils.parametrize.register_parametrization(place, "weight", Count())
+    counts = []
+    for _ in range(3):
+        runs.clear()
+        layer(x)
+        counts.append(len(runs))
+    assert len(set(counts)) == 1
+
+
+@torch.no_grad()
+def test_a_parameter_with_the_other_sign_in_memory_is_read_with_its_own() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    weight = torch.complex(torch.zeros(5, 3), stream(5, 3)).conj().imag
+    assert weight.is_neg()
+    place = layer.get_submodule("layers.0.i.x")
+    place.weight = nn.Parameter(weight)
+    found = [tensors(layer(x)) for _ in range(3)]
+    place.weight = nn.Parameter(weight.clone())
+    wanted = tensors(layer(x))
+    assert all(all(map(torch.equal, one, wanted)) for one in found)
+
+
+@torch.no_grad()
+def test_no_states_at_all_are_refused_after_calls_without_any() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    layer(x)
+    for kind in (tuple, list):
+        with pytest.raises(LayerInputError, match="0 states"):
+            layer(x, kind())
+
+
+@torch.no_grad()
+def test_a_missing_input_is_named_after_calls_with_it() -> None:
+    layer, x = make(PAIRED), stream(4, 2, 3)
+    for _ in range(2):
+        layer(x, time=torch.zeros(4, 2))
+    with pytest.raises(LayerInputError, match="input `time` is missing"):
+        layer(x)
+
+
+@torch.no_grad()
+def test_a_forward_method_that_was_replaced_is_called() -> None:
+    layer, x = make(), stream(4, 2, 3)
+    layer(x)
+    direction: Any = layer.layers["0"]
+    forward, seen = Mock(side_effect=direction.forward), 2
+    direction.forward = forward
+    for _ in range(seen):
+        layer(x)
+    assert forward.call_count == seen
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -180,9 +181,9 @@ def test_calls_take_the_threads_that_they_are_worth(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(worker, "worthwhile", worthwhile)
     stages = (StageWork(False, (Work(products=10**6),)),)
     found = worker.Worker(lambda table: None, lambda *arguments: None, stages)
-    assert [found.parts(4, *shape) for shape in ((1, 1), (100, 1), (1, 100))] == [1, 4, 4]
-    assert found.parts(1, 100, 1) == 1
-    assert worker.Worker(lambda table: None, None, stages).parts(4, 100, 1) == 1
+    assert [found.parts(4, *shape)[0] for shape in ((1, 1), (100, 1), (1, 100))] == [1, 4, 4]
+    assert found.parts(1, 100, 1)[0] == 1
+    assert worker.Worker(lambda table: None, None, stages).parts(4, 100, 1)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -244,6 +245,26 @@ def test_threads_share_the_products_of_a_single_step(
             assert torch.equal(one, expected)
 
 
+def test_threads_of_a_stream_count_from_zero_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or those that OpenMP left out of a step would never be waited for, or wait for ever."""
+    monkeypatch.setattr(stepping, "worthwhile", lambda stages, steps, batch, most: most)
+    stepping._worthwhile.cache_clear()
+    layer, x = problem("lstm", torch.float32, 1, hidden=203)
+    begun, ordinary = [], worker.Worker.run
+
+    def run(found: worker.Worker, table: array[int], parts: int, seconds: float) -> None:
+        begun.append(sum(table[-3 * worker.COUNTS :]))
+        ordinary(found, table, parts, seconds)
+
+    monkeypatch.setattr(worker.Worker, "run", run)
+    torch.set_num_threads(2)
+    stream = layer.stream(1)
+    for step in x:
+        stream(step)
+    stepping._worthwhile.cache_clear()
+    assert begun == [0] * len(x)
+
+
 def test_a_crowded_machine_leaves_calls_to_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     for module in (crowding, worker):
@@ -256,14 +277,14 @@ def test_a_crowded_machine_leaves_calls_to_one_thread(monkeypatch: pytest.Monkey
     found = worker.Worker(lambda table: None, start, (StageWork(False, ()),), adapts=True)
     steady = worker.Worker(lambda table: None, start, (StageWork(False, ()),))
     for each in (found, steady):
-        each([1, 2], each.parts(2, 1, 1))
-        assert each.parts(2, 1, 1) == 2
+        each([1, 2], *each.parts(2, 1, 1))
+        assert each.parts(2, 1, 1)[0] == 2
     slow[0] = 0.02
     for each in (found, steady):
-        each([1, 2], each.parts(2, 1, 1))
-    assert (found.parts(2, 1, 1), steady.parts(2, 1, 1)) == (1, 2)
+        each([1, 2], *each.parts(2, 1, 1))
+    assert (found.parts(2, 1, 1)[0], steady.parts(2, 1, 1)[0]) == (1, 2)
     now[0] += 1.0
-    assert found.parts(2, 1, 1) == 2
+    assert found.parts(2, 1, 1)[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""docs/performance.md is what its script would write from the recorded results."""
+"""The pages of docs/ with measurements are what their script would write from the records."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from rnndsl.bench.command import add_arguments
 
 DOCS = Path(__file__).parents[2] / "docs"
+KINDS = ("avx512", "avx2")
 AGAIN = "run `python docs/make_performance.py`"
 
 
@@ -27,14 +28,16 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_the_page_is_current(script: ModuleType) -> None:
-    assert (DOCS / "performance.md").read_text(encoding="utf-8") == script.page(), AGAIN
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_is_current(script: ModuleType, kind: str) -> None:
+    assert script.records.PAGES[kind].read_text(encoding="utf-8") == script.page(kind), AGAIN
 
 
-def test_every_result_is_on_the_page(script: ModuleType) -> None:
-    found, text = script.results(), script.page()
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_result_is_on_the_page(script: ModuleType, kind: str) -> None:
+    found, text = script.results(kind), script.page(kind)
     records = {"calls", "compile_times", "lengths", "memory", "torch_compile"}
-    files = {path.stem for path in (DOCS / "performance").glob("*.json")}
+    files = {path.stem for path in script.records.folder(kind).glob("*.json")}
     assert files - records == set(found)
     for report in found.values():
         assert not report.interrupted
@@ -46,6 +49,11 @@ def test_every_result_is_on_the_page(script: ModuleType) -> None:
             assert what.split(",")[0] in text
 
 
+def test_every_kind_of_processor_has_a_page(script: ModuleType) -> None:
+    folders = {path.name for path in (DOCS / "performance").iterdir() if path.is_dir()}
+    assert folders == set(script.records.PAGES) == set(KINDS)
+
+
 def test_commands_of_the_page_are_ones_that_the_benchmark_takes(script: ModuleType) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
@@ -53,6 +61,7 @@ def test_commands_of_the_page_are_ones_that_the_benchmark_takes(script: ModuleTy
         parser.parse_args([*options.split(), *script.COMMON.split()])
 
 
-def test_pictures_of_the_page_are_there(script: ModuleType) -> None:
-    for name in re.findall(r"\]\((.*?\.svg)\)", script.page()):
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_of_the_page_are_there(script: ModuleType, kind: str) -> None:
+    for name in re.findall(r"\]\((.*?\.svg)\)", script.page(kind)):
         assert (DOCS / name).exists(), AGAIN
