@@ -3,7 +3,8 @@
 The model is a roofline per loop nest: arithmetic and traffic overlap, the slower one counts.  It
 knows that a product in the loop over time reads its weights once for all examples, that streams
 too large for the caches come from memory, and what threads take to wait for each other and to read
-what another wrote.  The rates are a machine's, measured.
+what another wrote.  Times that are shown are for the rates of the machine, measured; what is
+decided by them (threads, forms) is decided at typical ones: it does not depend on a measurement.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""docs/layers.md and docs/memory.md: their programs run, their scripts work."""
+"""docs/layers.md, memory.md and deployment.md: their programs run, their scripts work."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+needs_tvm = pytest.mark.skipif(find_spec("tvm") is None, reason="TVM is not installed")
 
 
-@pytest.mark.parametrize("name", ["layers", "memory"])
-def test_python_runs(name: str) -> None:
+@pytest.mark.parametrize("name", ["layers", "memory", pytest.param("deployment", marks=needs_tvm)])
+def test_python_runs(name: str, tmp_path: Path) -> None:
     page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code]
+    subprocess.run(command, check=True, cwd=tmp_path, env=here, capture_output=True)
 
 
-def test_every_link_leads_somewhere() -> None:
-    page = (ROOT / "docs" / "layers.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["layers", "deployment"])
+def test_every_link_leads_somewhere(name: str) -> None:
+    page = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page):
         assert (ROOT / "docs" / target).exists(), target
 

@@ -23,6 +23,8 @@ from rnndsl.showing.case import Case
 from rnndsl.showing.setting import Setting
 from rnndsl.showing.show import show
 
+ROOT = Path(__file__).parents[2]
+TIME = re.compile(r"\d[\d.,]* (ms|us|s)\b(, \d+%)?")
 PLANS = Path(__file__).parent / "plans"
 RECORDED = {"gru": {}, "elman": {}, "sru": {}, "rhn": {"depth": 2}}
 
@@ -104,6 +106,40 @@ def test_a_page_says_what_is_saved_and_what_is_made_again() -> None:
     assert "sub" in again and "costs less than its stream" in again
     assert "ends: h' is h of the next step: the product %" in text
     assert "not linear, mixes elements" in text
+
+
+def test_the_page_in_the_documentation_is_one_that_is_printed() -> None:
+    document = (ROOT / "docs" / "plan.md").read_text(encoding="utf-8")
+    excerpt = re.findall(r"^```\n(saved.*?)^```", document, re.MULTILINE | re.DOTALL)
+    printed = show(load("lstm"), "plan", sizes={"D": 200, "H": 200})
+    lines = [TIME.sub("time", line) for line in printed.splitlines()]
+    for line in excerpt[0].splitlines():
+        assert line.strip() == "..." or TIME.sub("time", line) in lines
+
+
+@pytest.mark.parametrize("name", ["mlstm", "gated_linear_attention"])
+def test_the_page_of_a_cell_that_trains_in_blocks_shows_a_block(name: str) -> None:
+    sizes = {"D": 64, "H": 64}
+    text = show(load(name), "plan", sizes=sizes, setting=Setting(steps=67, batch=2))
+    found = Case(load(name), sizes, Selection()).blocks
+    assert found is not None
+    form, _ = found
+    count, rest = divmod(67, form.length)
+    assert f"trains in blocks of {form.length} time steps" in text
+    assert f"{count} here, and {rest} time steps left" in text
+    assert "per example and block" in text
+    assert "last block first" in text
+    short = show(load(name), "plan", sizes=sizes, setting=Setting(steps=form.length - 1, batch=2))
+    assert "blocks" not in short.splitlines()[3]
+
+
+def test_every_operand_on_a_page_is_defined_there() -> None:
+    for name in ("lstm", "gru", "mlstm"):
+        pages = show(load(name), "plan", sizes={"D": 8, "H": 8}).split("backward: ")
+        for page in (pages[0].split("forward: ")[1], pages[1]):
+            made = set(re.findall(r"^ +\*? +(%\d+)", page, re.MULTILINE))
+            read = set(re.findall(r"(%\d+)\b", "\n".join(re.findall(r" = (.*)", page))))
+            assert read <= made, name
 
 
 def test_longer_sequences_and_slower_machines_take_longer() -> None:
