@@ -40,12 +40,13 @@ class Costs(NamedTuple):
 
     ``step`` counts the saved values of one time step; ``state`` the states between two steps,
     without those that an input or an output of the program holds anyway; ``first`` the states
-    before the first step that lie beside saved ones.
+    before the first step that lie beside saved ones.  ``long``: a step is many time steps.
     """
 
     step: int
     state: int
     first: int = 0
+    long: bool = False
 
     def saved(self, steps: int) -> int:
         """What one run of so many steps saves."""
@@ -104,13 +105,16 @@ class MemoryPlan:
         return "blocks" if all(move.back for move in self.moves) else "levels"
 
 
-def block_steps(steps: int, saved: int) -> int:
+def block_steps(steps: int, saved: int, long: bool = False) -> int:
     """The length of a block, for a sequence of so many steps: about their square root.
 
     ``saved`` are the bytes that a step saves: where they are few, a block is longer.  Multiples
-    of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too.
+    of 16, so that blocks of an aligned stream of 4-byte numbers are aligned too; but for ``long``
+    steps, each of which is worth its calls.
     """
     wanted = max(math.isqrt(steps - 1) + 1, -(-steps // _MOST_BLOCKS))
+    if long:
+        return wanted
     small = _SMALL if steps < _LONG else _SMALL // 4
     wanted = max(wanted, min(_LONGEST_SMALL, small // max(saved, 1)))
     return max(-(-wanted // _SHORTEST), 1) * _SHORTEST
@@ -126,7 +130,7 @@ def plan_memory(
     everything.  BudgetTooSmallError names the least budget that has a plan; with more than
     256 blocks, one that runs no block twice.
     """
-    block = block or block_steps(steps, costs.step)
+    block = block or block_steps(steps, costs.step, costs.long)
     count = -(-steps // block)
     whole = costs.saved(steps)
     if budget is None or whole <= budget:

@@ -9,7 +9,8 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from math import prod
@@ -17,6 +18,8 @@ from math import prod
 import torch
 from torch import Tensor
 
+from rnndsl.backends.errors_torch import BudgetTooSmall
+from rnndsl.backends.torch.errors import LayerInputError
 from rnndsl.backends.torch.program import SequenceProgram, kept_with_kernels
 from rnndsl.backends.torch.runner import Runner
 from rnndsl.backends.torch.stretches import BlockStretch, Stretch
@@ -35,7 +38,7 @@ _STEPS_AT_ONCE = 2048
 
 def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
     """The runner of a program: in blocks where that is asked for, or cheapest."""
-    if program.form in (STEPS, CONVOLUTION) or program.memory_budget is not None:
+    if program.form in (STEPS, CONVOLUTION):
         return Runner(program, twin)
 
     def choose() -> Blocks | None:
@@ -44,7 +47,9 @@ def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
         return blocks_of(graph, program.form, "torch" if program.backend == "torch" else "tvm")
 
     found = kept_with_kernels(program.backend, "blocks", program.text, choose)
-    return Runner(program, twin) if found is None else ChunkedRunner(program, found)
+    if found is None:
+        return Runner(program, twin)
+    return ChunkedRunner(program, found, twin if isinstance(twin, ChunkedRunner) else None)
 
 
 class ChunkedRunner(Runner):
@@ -54,21 +59,26 @@ class ChunkedRunner(Runner):
     the base.
     """
 
-    def __init__(self, program: SequenceProgram, form: Blocks) -> None:
-        super().__init__(program)
-        self._rest, self._form = Runner(program), form
+    def __init__(
+        self, program: SequenceProgram, form: Blocks, twin: ChunkedRunner | None = None
+    ) -> None:
+        super().__init__(program, twin)
+        self._rest: Runner = Runner(program, twin._rest if twin else None)
+        self._form, self._chunked_twin = form, twin
 
     @cached_property
     def _blocks(self) -> BlockStretch | None:
         """No steps yet, to be taken in blocks; None for cells that have no such form."""
-        return self._made(flags=False)
+        return self._made(False, self._chunked_twin._blocks if self._chunked_twin else None)
 
     @cached_property
     def _padded(self) -> BlockStretch | None:
         """The same in blocks whose steps have a flag, 0 for padding."""
-        return self._blocks if VALID in self.program.inputs else self._made(flags=True)
+        if VALID in self.program.inputs:
+            return self._blocks
+        return self._made(True, self._chunked_twin._padded if self._chunked_twin else None)
 
-    def _made(self, flags: bool) -> BlockStretch | None:
+    def _made(self, flags: bool, twin: BlockStretch | None) -> BlockStretch | None:
         program, length = self.program, self._form.length
 
         def cut() -> Program | None:
@@ -79,9 +89,12 @@ class ChunkedRunner(Runner):
         blocks = kept_with_kernels(program.backend, "chunks", made_of, cut)
         if blocks is None:
             return None
-        cells = replace(program, prepare=blocks.prepare, step=blocks.step, form=STEPS)
+        cells = replace(
+            program, prepare=blocks.prepare, step=blocks.step, form=STEPS, in_blocks=True
+        )
         places = {name: k for k, name in enumerate(program.params)}
-        return BlockStretch(Runner(cells), 0, 0, [places[name] for name in cells.params], length)
+        runner = Runner(cells, twin.runner if twin else None)
+        return BlockStretch(runner, 0, 0, [places[name] for name in cells.params], length)
 
     def forward(self, like: Tensor) -> Forward:
         return self._rest.forward(like)
@@ -94,10 +107,10 @@ class ChunkedRunner(Runner):
 
     def _stretches(self, steps: int, like: Tensor | None = None) -> list[Stretch]:
         """What to run, in the direction of time; ``like`` is an input of training."""
-        pays = like is not None and self._form.take_rest(steps, like.shape[1] * like.element_size())
+        whole = steps - steps % self._form.length
+        pays = like is not None and self._takes_rest(steps, whole, like)
         if pays and self._padded is not None:
             return [replace(self._padded, stop=steps)]
-        whole = steps - steps % self._form.length
         if not whole or self._blocks is None:
             return [self._in_steps(0, steps)]
         blocks = replace(self._blocks, stop=whole)
@@ -105,6 +118,12 @@ class ChunkedRunner(Runner):
             return [blocks]
         rest = self._in_steps(whole, steps)
         return [rest, blocks] if self.program.reverse else [blocks, rest]
+
+    def _takes_rest(self, steps: int, whole: int, like: Tensor) -> bool:
+        """Whether in training what is left of the sequence becomes a block."""
+        if self.program.memory_budget is not None and whole:
+            return whole < steps  # one plan for all
+        return self._form.take_rest(steps, like.shape[1] * like.element_size())
 
     def _in_steps(self, start: int, stop: int) -> Stretch:
         return Stretch(self._rest, start, stop, range(len(self.program.params)))
@@ -116,14 +135,17 @@ class ChunkedRunner(Runner):
         return [(stretch.runner.program, len(stretch.cut(like))) for stretch in found]
 
     def memory_plan(self, like: Tensor, needs: Sequence[bool]) -> MemoryPlan:
-        length = self._form.length
-        stretches = self._stretches(len(like), like)
+        steps, length = len(like), self._form.length
+        stretches = self._stretches(steps, like)
+        with _in_time_steps(steps):
+            plans = [s.runner.memory_plan(s.cut(like), s.needs(needs)) for s in stretches]
+        if len(plans) == 1:
+            blocks = isinstance(stretches[0], BlockStretch)
+            each = length if blocks else 1
+            return replace(plans[0], steps=steps, block=plans[0].block * each)
         elements = sum(prod(kind.sizes) for kind in self._states_between(stretches))
-        peak = elements * like.shape[1] * like.element_size()
-        for stretch in stretches:
-            flags = stretch.needs(needs)
-            peak += stretch.runner.memory_plan(stretch.cut(like), flags).peak
-        return MemoryPlan(len(like), length, (), -(-len(like) // length), (), peak)
+        peak = elements * like.shape[1] * like.element_size() + sum(plan.peak for plan in plans)
+        return MemoryPlan(steps, length, (), -(-steps // length), (), peak)
 
     # --------------------------------------------------------------------------- forward
 
@@ -174,7 +196,8 @@ class ChunkedRunner(Runner):
             stretch.runner.begin(inputs[0], stretch.needs(needs))
         for position, stretch in enumerate(stretches):
             given, flags = stretch.given(params), stretch.needs(needs)
-            results = stretch.runner.run_saving(stretch.inputs(inputs), states, given, flags)
+            with _in_time_steps(len(inputs[0])):
+                results = stretch.runner.run_saving(stretch.inputs(inputs), states, given, flags)
             parts.append((stretch, results[:outputs]))
             states = results[outputs:visible]
             kept += results[visible:]
@@ -261,3 +284,15 @@ class ChunkedRunner(Runner):
         wanted = [k for k in stretch.order if flags[k]]
         for place, gradient in zip(wanted, gradients, strict=True):
             totals[place] = totals[place] + gradient if place in totals else gradient
+
+
+@contextmanager
+def _in_time_steps(steps: int) -> Iterator[None]:
+    """Refusals of a memory budget name the steps of the sequence, not its blocks."""
+    try:
+        yield
+    except LayerInputError as error:
+        (problem,) = error.diagnostics
+        if isinstance(problem, BudgetTooSmall):
+            raise LayerInputError(replace(problem, time=steps)) from None
+        raise

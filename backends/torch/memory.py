@@ -46,8 +46,12 @@ def memory_plan(
     # Sizes are numbers here: a plan for every length that there may be would be no plan.
     time, batch = (int(size) for size in inputs[0].shape[:2])
     size = batch * inputs[0].element_size()
-    elements = derivative.step_elements, derivative.state_elements, derivative.first_elements
-    costs = Costs(*(count * size for count in elements))
+    costs = Costs(
+        derivative.step_elements * size,
+        derivative.state_elements * size,
+        derivative.first_elements * size,
+        program.in_blocks,
+    )
     return affordable_plan(costs, time, batch, budget, time if whole and budget is None else None)
 
 

@@ -41,6 +41,7 @@ class SequenceProgram:
     pass may hold; None stands for all that there are.  ``form`` is how linear scans go through
     time (compiler/forms/choose.py).  ``recompute`` is what the backward pass makes again instead
     of reading it: what is cheaper so, or most of it, products too (compiler/saving.py).
+    ``in_blocks``: a step of it is a block of time steps (chunked.py); its text does not say so.
     """
 
     prepare: Graph
@@ -50,6 +51,7 @@ class SequenceProgram:
     memory_budget: int | None = None
     form: str = AUTO
     recompute: str = CHEAP
+    in_blocks: bool = False
 
     @cached_property
     def inputs(self) -> dict[str, Type]:

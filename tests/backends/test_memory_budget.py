@@ -152,6 +152,47 @@ def test_other_forms_of_a_recurrence_agree_up_to_rounding(cell: str) -> None:
     torch.testing.assert_close(gradients(make(least_budget(make, 100)), 100), expected)
 
 
+@pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
+@pytest.mark.parametrize("cell", ["mlstm", "gated_linear_attention"])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True}], ids=["forward", "both ways"])
+def test_gradients_of_cells_in_blocks_are_equal_under_all_budgets(
+    cell: str, backend: str, options: dict[str, Any]
+) -> None:
+    make = maker(cell, backend=backend, form="chunked", **options)
+    assert_equal_under_all_budgets(make, 160)
+    # What is left of a sequence is a block with padding where there is a budget.
+    expected = gradients(make(UNLIMITED), 165)
+    for budget in (least_budget(make, 165), 3 * least_budget(make, 165)):
+        for one, other in zip(gradients(make(budget), 165), expected, strict=True):
+            assert torch.equal(one, other)
+    torch.testing.assert_close(gradients(make(None), 165), expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(gradients(make(200_000), 9), gradients(make(None), 9))
+
+
+@pytest.mark.parametrize("cell", ["mlstm", "deltanet"])
+@pytest.mark.parametrize("steps", [160, 165])
+@pytest.mark.parametrize("share", [1, 1.5])
+def test_what_cells_in_blocks_hold_is_within_the_budget(
+    cell: str, steps: int, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = maker(cell, form="chunked")
+    budget = int(share * least_budget(make, steps))
+    layer = make(budget)
+    meter = Meter(monkeypatch)
+    y = layer(torch.randn(steps, 2, 3, dtype=torch.float64, requires_grad=True))[0]
+    assert meter.alive <= budget
+    meter.peak = meter.alive
+    y.sum().backward()
+    plan = layer.memory_plan(steps, 2)
+    assert plan.steps == steps
+    assert 0.95 * plan.peak <= meter.peak <= plan.peak <= budget
+
+
+def test_a_budget_that_is_too_small_for_blocks_names_the_steps_of_the_sequence() -> None:
+    with pytest.raises(LayerInputError, match="too small for T=165 and B=2"):
+        gradients(maker("mlstm", form="chunked")(100), 165)
+
+
 def test_dropout_between_layers_is_drawn_once() -> None:
     make = maker("lstm", num_layers=2, dropout=0.5)
     least = least_budget(make, 50)
