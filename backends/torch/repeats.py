@@ -67,7 +67,7 @@ class Repeats:
     def remember(self, forward: Forward, inputs: Tensors, states: Tensors, params: Tensors) -> None:
         """A call that TVM's kernel went through, for states as they are and for led ones."""
         tensors = [*inputs, *states, *params]
-        # A guard lets no tensor through twice; and kernels are given no others' signs.
+        # A guard lets no tensor through twice, and a kernel would read a negated one as it lies.
         if len(set(map(id, tensors))) < len(tensors) or any(t.is_neg() for t in tensors):
             return
         if len(self._known) >= 2 * _MOST_KNOWN:
