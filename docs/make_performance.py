@@ -4,8 +4,8 @@ docs/performance/: python docs/make_performance.py
     python docs/make_performance.py --measure [GROUP ...]
 
 first measures these groups (all of them, if none is named) with the commands below, for this kind
-of processor; what a group's file has already is not measured again.  All of it takes about an hour, on a machine that should do
-nothing else.  In pieces of 100 seconds, everything that is older than a time (UTC):
+of processor; what a group's file has already is not measured again.  All of it takes about an
+hour, on a machine that should do nothing else.  In pieces of 100 seconds, everything that is older than a time (UTC):
 
     until python docs/make_performance.py --measure --within 100 --since 2026-11-21T14:15; do :; done
 
@@ -84,7 +84,6 @@ def measure(groups: Iterable[str], since: str, within: float) -> bool:
 
     Scripts take their time as a whole, and are left out where there is a limit.
     """
-    records.folder(records.kind_here()).mkdir(parents=True, exist_ok=True)
     end = time.monotonic() + within
     for group in groups:
         rest = end - time.monotonic()
@@ -108,7 +107,7 @@ def measure(groups: Iterable[str], since: str, within: float) -> bool:
 
 def command(group: str) -> list[str]:
     """What `rnndsl bench` is given for a group."""
-    file = str(records.folder(records.kind_here()) / f"{group}.json")
+    file = str(records.folder_here() / f"{group}.json")
     return [*GROUPS[group].split(), *COMMON.split(), "--json", file]
 
 

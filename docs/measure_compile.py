@@ -11,7 +11,6 @@ its kernels on disk need not import what makes them.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import json
 import sys
@@ -46,6 +45,7 @@ def in_this_process(cell: str, steps: int, batch: int, imported: bool) -> dict[s
 
     import rnndsl
     from rnndsl.backends.torch.scratch import free_scratch
+    from rnndsl.bench.memory import return_free_memory
 
     rnndsl.layer("elman", 2, 2, backend="torch")  # whatever is imported for any layer
     import_module("rnndsl.backends.tvm.runtime")
@@ -61,7 +61,7 @@ def in_this_process(cell: str, steps: int, batch: int, imported: bool) -> dict[s
     def forget(layer: Any) -> None:
         layer.zero_grad()
         free_scratch()
-        ctypes.CDLL(None).malloc_trim(0)  # glibc's
+        return_free_memory()
 
     start = time.perf_counter()
     layer = rnndsl.layer(cell, SIZES["D"], SIZES["H"])

@@ -20,28 +20,13 @@ from torch.profiler import ProfilerActivity, profile
 import rnndsl
 from rnndsl.backends.torch import LayerInputError
 from rnndsl.backends.torch.blocks import BlockRun
+from rnndsl.bench.memory import held_bytes
 
 STEPS, BATCH, SIZE, REPEATS = 1000, 32, 128, 5
 BUDGETS = (None, "1GiB", "48MiB", "24MiB", "12MiB", "6MiB", "3.3MiB", "3.15MiB")
 MIB = 1 << 20
 PEAK_CELLS = ("lstm", "gru", "rhn", "mlstm")
 SHARES = (0.5, 0.25, 0.1, 0.05)  # of what is saved without a budget
-
-
-def saved_bytes(layer: Any, x: Tensor) -> int:
-    """What autograd holds between the passes, without inputs, outputs and parameters."""
-    found: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        y, _ = layer(x)
-    for tensor in (x, y, *layer.parameters()):
-        found.pop(tensor.untyped_storage().data_ptr(), None)
-    return sum(found.values())
 
 
 def train_step(layer: Any, x: Tensor, cotangent: Tensor) -> None:
@@ -147,7 +132,7 @@ def main() -> None:
     print(f"{cell}, {backend}, T={STEPS}, B={BATCH}, H={SIZE}, float32, one thread")
     for name, layer in layers.items():
         ratio = median(seconds[name]) / first
-        held, peak = saved_bytes(layer, x) / MIB, allocator_peak(layer, x, cotangent) / MIB
+        held, peak = held_bytes(layer, x) / MIB, allocator_peak(layer, x, cotangent) / MIB
         plan = describe(layer, x)
         print(f"| {name} | {plan} | {held:.1f} | {peak:.1f} | {ratio:.2f} |", flush=True)
 

@@ -23,6 +23,13 @@ def folder(kind: str) -> Path:
     return DOCS / "performance" / kind
 
 
+def folder_here() -> Path:
+    """That of this processor, made where there is none."""
+    found = folder(kind_here())
+    found.mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def read(kind: str, name: str) -> Any:
     """A record of a kind of processor, or None."""
     path = folder(kind) / f"{name}.json"
@@ -36,7 +43,5 @@ def read_here(name: str) -> Any:
 
 def write_here(name: str, found: Any) -> None:
     """Keep a record of this processor."""
-    place = folder(kind_here())
-    place.mkdir(parents=True, exist_ok=True)
-    path = place / f"{name}.json"
+    path = folder_here() / f"{name}.json"
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

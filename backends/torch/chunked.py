@@ -38,7 +38,9 @@ _STEPS_AT_ONCE = 2048
 
 def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
     """The runner of a program: in blocks where that is asked for, or cheapest."""
-    if program.form in (STEPS, CONVOLUTION):
+    if isinstance(twin, ChunkedRunner):  # of the same graphs, so that it has the same blocks
+        return ChunkedRunner(program, twin._form, twin)
+    if twin is not None or program.form in (STEPS, CONVOLUTION):
         return Runner(program, twin)
 
     def choose() -> Blocks | None:
@@ -47,9 +49,7 @@ def make_runner(program: SequenceProgram, twin: Runner | None) -> Runner:
         return blocks_of(graph, program.form, "torch" if program.backend == "torch" else "tvm")
 
     found = kept_with_kernels(program.backend, "blocks", program.text, choose)
-    if found is None:
-        return Runner(program, twin)
-    return ChunkedRunner(program, found, twin if isinstance(twin, ChunkedRunner) else None)
+    return Runner(program) if found is None else ChunkedRunner(program, found)
 
 
 class ChunkedRunner(Runner):
@@ -69,16 +69,25 @@ class ChunkedRunner(Runner):
     @cached_property
     def _blocks(self) -> BlockStretch | None:
         """No steps yet, to be taken in blocks; None for cells that have no such form."""
-        return self._made(False, self._chunked_twin._blocks if self._chunked_twin else None)
+        twin = self._chunked_twin
+        return self._as_of(twin._blocks) if twin else self._made(flags=False)
 
     @cached_property
     def _padded(self) -> BlockStretch | None:
         """The same in blocks whose steps have a flag, 0 for padding."""
         if VALID in self.program.inputs:
             return self._blocks
-        return self._made(True, self._chunked_twin._padded if self._chunked_twin else None)
+        twin = self._chunked_twin
+        return self._as_of(twin._padded) if twin else self._made(flags=True)
 
-    def _made(self, flags: bool, twin: BlockStretch | None) -> BlockStretch | None:
+    def _as_of(self, stretch: BlockStretch | None) -> BlockStretch | None:
+        """A stretch of the twin, under the budget of this program."""
+        if stretch is None:
+            return None
+        cells = replace(stretch.runner.program, memory_budget=self.program.memory_budget)
+        return replace(stretch, runner=Runner(cells, stretch.runner))
+
+    def _made(self, flags: bool) -> BlockStretch | None:
         program, length = self.program, self._form.length
 
         def cut() -> Program | None:
@@ -93,8 +102,7 @@ class ChunkedRunner(Runner):
             program, prepare=blocks.prepare, step=blocks.step, form=STEPS, in_blocks=True
         )
         places = {name: k for k, name in enumerate(program.params)}
-        runner = Runner(cells, twin.runner if twin else None)
-        return BlockStretch(runner, 0, 0, [places[name] for name in cells.params], length)
+        return BlockStretch(Runner(cells), 0, 0, [places[name] for name in cells.params], length)
 
     def forward(self, like: Tensor) -> Forward:
         return self._rest.forward(like)

@@ -178,13 +178,12 @@ class _Finder:
         others.sort(key=lambda found: not self._is_in(stage, found[1]))
         later = [reason for v in step.values for reason in self._next_step(v)]
         if later and not (others and self._goes_into_product(others[0][1], stage)):
-            later.sort(key=lambda found: not found.needs_all)
-            return later[0].text
+            return max(later, key=lambda found: found.needs_all).text
         return self._reason(*others[0], stage) if others else "nothing follows from it"
 
-    def _first_readers(self, value: int, stage: int) -> list[tuple[int, bool]]:
+    def _first_reader(self, value: int, stage: int) -> tuple[int, bool]:
         """Who reads a value: this stage before others, and there products before others."""
-        return sorted(
+        return min(
             self.readers[value],
             key=lambda found: (not self._is_in(stage, found[0]), not self._is_product(found[0])),
         )
@@ -242,7 +241,7 @@ class _Finder:
         if node.op == "contract":
             return f"the product {to} needs all of {what}"
         if is_joined_in_place(self.graph, self.schedule, reader) and self.readers[reader]:
-            further = self._reason(reader, *self._first_readers(reader, stage)[0], stage)
+            further = self._reason(reader, *self._first_reader(reader, stage), stage)
             return f"{further}, of which {what} is a part"
         if node.op in _REDUCTIONS:
             return f"{to} ({node.op}) needs all of {what}"

@@ -1,4 +1,4 @@
-"""Peak memory of one call, whoever allocates it."""
+"""Memory of one call: its peak, whoever allocates it, and what is held for its gradients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 MEASURED = (
     "growth of the process's resident memory during one call, from before it to its peak; "
@@ -23,7 +26,7 @@ def peak_growth(run: Callable[[], Any]) -> int | None:
     """
     gc.collect()
     try:
-        _return_free_memory()
+        return_free_memory()
         _REFS.write_text("5")  # sets the peak to the present
         before = _status("VmRSS")
         result = run()
@@ -40,7 +43,24 @@ def peak_of_process() -> int:
     return _status("VmHWM")
 
 
-def _return_free_memory() -> None:
+def held_bytes(layer: Any, x: Tensor) -> int:
+    """What autograd holds between the passes of ``layer(x)``, without input, output and
+    parameters."""
+    found: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        found[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y, _ = layer(x)
+    for tensor in (x, y, *layer.parameters()):
+        found.pop(tensor.untyped_storage().data_ptr(), None)
+    return sum(found.values())
+
+
+def return_free_memory() -> None:
     """What malloc keeps would be used again without growth."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

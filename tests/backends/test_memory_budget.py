@@ -16,6 +16,7 @@ from rnndsl.backends.errors_torch import BudgetTooSmall
 from rnndsl.backends.torch import LayerInputError, LayerOptionError
 from rnndsl.backends.torch.blocks import BlockRun
 from rnndsl.backends.torch.program import make_program, parse_program
+from rnndsl.bench.memory import held_bytes
 from rnndsl.cell import Cell
 from rnndsl.compiler import memory
 from tests.backends.torch_graphs import lstm
@@ -249,11 +250,6 @@ def test_short_sequences_need_what_their_values_take(steps: int) -> None:
 # ------------------------------------------------------------------------------- the bound
 
 
-def storages(tensors: Any) -> dict[int, int]:
-    """Bytes by address."""
-    return {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
-
-
 @pytest.mark.parametrize("cell", ["lstm", "gru", "mlstm"])
 @pytest.mark.parametrize("share", [1, 1.5, 3, 100])
 def test_what_autograd_saves_is_within_the_budget(cell: str, share: float) -> None:
@@ -261,18 +257,7 @@ def test_what_autograd_saves_is_within_the_budget(cell: str, share: float) -> No
     budget = int(share * least_budget(make, 200))
     layer = make(budget)
     x = torch.randn(200, 2, 3, dtype=torch.float64, requires_grad=True)
-    saved: list[Tensor] = []
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        y, _ = layer(x)
-    held = storages(saved)
-    for address in storages([x, y, *layer.parameters()]):
-        held.pop(address, None)
-    assert sum(held.values()) <= budget
+    assert held_bytes(layer, x) <= budget
 
 
 class Meter:
@@ -324,20 +309,9 @@ def test_a_plan_without_a_budget_says_what_is_held_in_steps_and_in_blocks(
     cell: str, steps: int, backend: str
 ) -> None:
     layer = rnndsl.layer(cell, 8, 64, backend=backend)
-    x = torch.randn(steps, 4, 8, requires_grad=True)
-    sizes: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        y, _ = layer(x)
-    for tensor in (x, y, *layer.parameters()):
-        sizes.pop(tensor.untyped_storage().data_ptr(), None)
+    held = held_bytes(layer, torch.randn(steps, 4, 8, requires_grad=True))
     planned = layer.memory_plan(steps, 4).peak
-    assert 0.95 * planned <= sum(sizes.values()) <= planned
+    assert 0.95 * planned <= held <= planned
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("auto", marks=needs_tvm)])
