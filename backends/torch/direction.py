@@ -159,8 +159,9 @@ class Direction(nn.Module):
     def again(self, x: Tensor, states: list[Tensor]) -> list[Tensor] | None:
         """Outputs, then final states [1, B, *shape], of a call on one input and such states that
         is like an earlier one; None where it is not, or where somebody would see it."""
-        seen = self._forward_hooks or self._forward_pre_hooks or "forward" in self.__dict__
-        if seen or _has_any_global_hook():  # type: ignore[no-untyped-call]
+        ahead = self._forward_hooks or self._forward_pre_hooks or "forward" in self.__dict__
+        back = self._backward_hooks or self._backward_pre_hooks
+        if ahead or back or _has_any_global_hook():  # type: ignore[no-untyped-call]
             return None
         program, names = program_call(self.request, portable=False)
         held = self._stored(names)

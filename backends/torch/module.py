@@ -143,7 +143,7 @@ class Layer(LikeTorch, nn.Module):
     ) -> tuple[Tensor, State] | None:
         """The results of a call like an earlier one, which is not looked at a second time; None
         where it is not like one."""
-        if not self.options.lone or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if not self.options.lone or torch.compiler.is_compiling():
             return None
         states = given_states(state)
         if type(x) is not Tensor or x.dim() < 2 or states is None:

@@ -23,6 +23,7 @@ from torch.autograd.function import FunctionCtx
 from rnndsl.backends.torch.errors import SecondDerivativeError, TransformError
 from rnndsl.backends.torch.ownership import own
 from rnndsl.backends.torch.programs import find_runner
+from rnndsl.backends.torch.repeats import TrainingRepeat
 from rnndsl.compiler.ir import Type
 
 _LISTS = "str program, Tensor[] inputs, Tensor[] states, Tensor[] params"
@@ -85,6 +86,15 @@ def _run_backward(
         return find_runner(program).run_backward(inputs, states, params, needs, kept, cotangents)
 
 
+def _run_saving_apart(program: str, inputs: Tensors, *others: Any) -> list[Tensor]:
+    """The same with outputs that are all of their memory: torch.compile takes views of them as if
+    they began there."""
+    results = _run_saving(program, inputs, *others)
+    count = len(find_runner(program).program.outputs)
+    with plain(inputs[0]):
+        return [*own(results[:count], []), *results[count:]]
+
+
 def _run_backward_apart(program: str, inputs: Tensors, *others: Any) -> list[Tensor]:
     """The same in memory of their own, as an operator must return them."""
     with plain(inputs[0]):
@@ -92,7 +102,7 @@ def _run_backward_apart(program: str, inputs: Tensors, *others: Any) -> list[Ten
 
 
 _library.impl("run", _run, "CompositeExplicitAutograd")
-_library.impl("run_saving", _run_saving, "CompositeExplicitAutograd")
+_library.impl("run_saving", _run_saving_apart, "CompositeExplicitAutograd")
 _library.impl("run_backward", _run_backward_apart, "CompositeExplicitAutograd")
 
 
@@ -144,23 +154,30 @@ torch.library.register_fake("rnndsl::run_backward", _fake_run_backward, lib=_lib
 
 
 class _Sequence(torch.autograd.Function):
-    """`run` with a gradient."""
+    """`run` with a gradient; a ``repeat`` of an earlier call does it faster."""
 
     @staticmethod
     def forward(
-        ctx: Any, program: str, counts: tuple[int, int], *tensors: Tensor
+        ctx: Any,
+        program: str,
+        counts: tuple[int, int],
+        repeat: TrainingRepeat | None,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
         inputs, states, params = _groups(tensors, counts)
-        needed = ctx.needs_input_grad[2:]
-        needs = [*needed[: counts[0]], *needed[sum(counts) :]]
-        if is_watched(tensors):
-            with torch._C._AutoDispatchBelowAutograd():
-                results = torch.ops.rnndsl.run_saving(program, inputs, states, params, needs)
+        if repeat is not None:
+            needs, results = repeat.needs, repeat.run_saving(inputs, states, params)
         else:
-            results = _run_saving(program, inputs, states, params, needs)
+            needed = ctx.needs_input_grad[3:]
+            needs = [*needed[: counts[0]], *needed[sum(counts) :]]
+            if is_watched(tensors):
+                with torch._C._AutoDispatchBelowAutograd():
+                    results = torch.ops.rnndsl.run_saving(program, inputs, states, params, needs)
+            else:
+                results = _run_saving(program, inputs, states, params, needs)
         found = find_runner(program).program
         outputs, visible = len(found.outputs), len(found.outputs) + len(found.states)
-        ctx.program, ctx.counts, ctx.needs = program, counts, needs
+        ctx.program, ctx.counts, ctx.needs, ctx.repeat = program, counts, needs, repeat
         ctx.save_for_backward(*tensors, *results[:outputs], *results[visible:])
         ctx.set_materialize_grads(False)
         return tuple(results[:visible])
@@ -170,18 +187,22 @@ class _Sequence(torch.autograd.Function):
         refuse_transforms(cotangents)
         program, counts, needs = ctx.program, ctx.counts, ctx.needs
         tensors = ctx.saved_tensors
-        found = find_runner(program).program
-        count = sum(counts) + len(found.params)
+        params = len(needs) - counts[0]
+        count = sum(counts) + params
         given = (*cotangents, *tensors)
         if torch.is_grad_enabled() or is_watched(given):
             arguments = (program, counts, needs, len(cotangents), *given)
             gradients = _Backward.apply(*arguments)  # type: ignore[no-untyped-call]
         else:
-            groups = _groups(tensors, counts, len(found.params))
-            gradients = _run_backward(program, *groups, needs, tensors[count:], cotangents)
+            groups = _groups(tensors, counts, params)
+            if ctx.repeat is None:
+                gradients = _run_backward(program, *groups, needs, tensors[count:], cotangents)
+            else:
+                with plain(tensors[0]):
+                    gradients = ctx.repeat.run_backward(*groups, tensors[count:], cotangents)
         flags = [*needs[: counts[0]], *[True] * counts[1], *needs[counts[0] :]]
         rest = iter(gradients)
-        return (None, None, *(next(rest) if flag else None for flag in flags))
+        return (None, None, None, *(next(rest) if flag else None for flag in flags))
 
 
 class _Backward(torch.autograd.Function):
@@ -249,7 +270,7 @@ def _run_autograd(
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         counts = (len(inputs), len(states))
-        return list(_Sequence.apply(program, counts, *tensors))  # type: ignore[no-untyped-call]
+        return _with_gradients(program, counts, None, tensors)
     with torch._C._AutoDispatchBelowAutograd():
         below = keyset & torch._C._after_autograd_keyset
         found_results: list[Tensor] = torch.ops.rnndsl.run.default.redispatch(
@@ -295,12 +316,14 @@ def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[
     if is_watched(tensors):
         return run(program, inputs, states, params)
     refuse_transforms(tensors)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        counts = (len(inputs), len(states))
-        return list(_Sequence.apply(program, counts, *tensors))  # type: ignore[no-untyped-call]
-    results = _run(program, inputs, states, params)
-    if not (torch.is_grad_enabled() or torch._C._is_any_autocast_enabled()):
-        find_runner(program).remember(inputs, states, params)
+    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    counts = (len(inputs), len(states))
+    if trains:
+        results = _with_gradients(program, counts, None, tensors)
+    else:
+        results = _run(program, inputs, states, params)
+    if trains == torch.is_grad_enabled() and not torch._C._is_any_autocast_enabled():
+        find_runner(program).remember(inputs, states, params, trains)
     return results
 
 
@@ -311,18 +334,36 @@ def call_again(
     params: list[Tensor],
     led: bool = False,
 ) -> list[Tensor] | None:
-    """As :func:`call`, where it is like an earlier one that no gradient was wanted of; else None.
+    """As :func:`call`, where it is like an earlier one; else None.
 
-    ``led`` is as for :meth:`Runner.run_again`.
+    States that are ``led``, those that come and those that go, are [1, B, *shape].
     """
     # A guard sees tracers and transforms in the dispatch keys of tensors, but not these, nor such
     # modes as make tensors without memory.
     if (
-        torch.is_grad_enabled()
-        or _len_torch_dispatch_stack()
+        _len_torch_dispatch_stack()
         or _len_torch_function_stack()
         or _profiler_enabled()
         or forward_ad._current_level >= 0
     ):
         return None
-    return find_runner(program).run_again(inputs, states, params, led)
+    runner = find_runner(program)
+    if not torch.is_grad_enabled():
+        return runner.run_again(inputs, states, params, led)
+    given = [state.squeeze(0) for state in states] if led else states
+    repeat = runner.training_repeat(inputs, given, params)
+    if repeat is None:
+        return None
+    counts = (len(inputs), len(states))
+    results = _with_gradients(program, counts, repeat, (*inputs, *given, *params))
+    if led:
+        count = len(runner.program.outputs)
+        results[count:] = [final.unsqueeze(0) for final in results[count:]]
+    return results
+
+
+def _with_gradients(
+    program: str, counts: tuple[int, int], repeat: TrainingRepeat | None, tensors: Tensors
+) -> list[Tensor]:
+    found = _Sequence.apply(program, counts, repeat, *tensors)  # type: ignore[no-untyped-call]
+    return list(found)

@@ -1,24 +1,26 @@
 """Calls like earlier ones: what was found out about those holds for these.
 
-Without gradients, looking at all tensors of a small cell takes longer than computing with them.
-So a call that went through leaves a guard, as torch.compile uses it: one look tells whether other
-tensors have the same types, sizes, strides and dispatch keys, which tell transforms and autocast.
+Looking at all tensors of a small cell takes longer than computing with them.  So a call that went
+through leaves a guard, as torch.compile uses it: one look tells whether other tensors have the same
+types, sizes, strides and dispatch keys, which tell transforms and autocast, and whether gradients
+are wanted of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 from torch._C._dynamo.guards import TensorGuards
 
 from rnndsl.backends.torch.ownership import apart, fresh
 from rnndsl.backends.torch.picking import pick
-from rnndsl.backends.torch.trainer import Forward
+from rnndsl.backends.torch.trainer import Forward, Trainer, go_back_at_once, owned_gradients
 from rnndsl.backends.torch.with_tvm import TvmStep
 
 Tensors = Sequence[Tensor]
+R = TypeVar("R")
 # Sizes of calls that are remembered, and calls of equal sizes: of layers that share a program,
 # with and without inference mode.
 _MOST_KNOWN, _MOST_ALIKE = 64, 4
@@ -31,52 +33,111 @@ class Repeat:
     of a small cell.  States that are ``led`` have an axis of one layer before the others.
     """
 
-    def __init__(self, forward: Forward, like: Tensor, led: bool) -> None:
+    def __init__(
+        self, forward: Forward, like: Tensor, led: bool = False, order: Sequence[int] | None = None
+    ) -> None:
+        """``order`` are the places of the outputs that are wanted among the plan's, if not all."""
         self._engine, step, params = forward
         assert isinstance(step, TvmStep)
-        self._kernel, self._outputs, self._led = step.kernel(like), step.outputs, led
-        places = range(len(self._engine.shared.names))
-        self._weights = pick(self._kernel.weights(params(places)))
+        self._kernel, self._led = step.kernel(like), led
+        self._weights = pick(self._kernel.weights(params(range(len(self._engine.shared.names)))))
         self._steps, self._batch, *_ = like.shape
         self._shapes, _ = self._kernel.sizes(self._steps, self._batch)
+        places = step.outputs(range(len(self._shapes)))
+        self._outputs = pick(places if order is None else [places[k] for k in order])
 
     def __call__(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
-        like, engine = inputs[0], self._engine
-        values = engine.shared.values(params, like)
-        starts = states or engine.start(values, like, self._led)
+        return self.run(inputs, states, self._engine.shared.values(params, inputs[0]))
+
+    def run(self, inputs: Tensors, states: Tensors, values: Tensors) -> list[Tensor]:
+        """The same from shared values."""
+        like = inputs[0]
+        starts = states or self._engine.start(values, like, self._led)
         finals = [fresh(start) for start in starts]
-        made = [like.new_empty(shape) for shape in self._shapes]
+        made = self._kernel.new_outputs(like, starts, self._shapes)
         arrays = [array.contiguous() for array in (*inputs, *self._weights(values))]
         self._kernel.launch((*arrays, *finals, *made), self._steps, self._batch, self._steps)
         return apart([*self._outputs(made), *finals])
 
 
-class Repeats:
+class TrainingRepeat:
+    """A call of known sizes of which gradients are wanted, there and back."""
+
+    def __init__(self, trainer: Trainer, needs: Sequence[bool], block: int, like: Tensor) -> None:
+        """``block`` are the steps that the backward kernel takes at a time."""
+        self.needs = needs
+        self._trainer, self._block = trainer, block
+        self._outputs, kept = len(trainer.program.outputs), trainer.derivative.kept_results
+        self._made = self._outputs + len(kept)
+        forward = Forward(trainer.engine, trainer.forward, trainer.forward_params)
+        self._forward = Repeat(forward, like, order=[*range(self._outputs), *kept])
+
+    def run_saving(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
+        """As :meth:`Runner.run_saving`."""
+        values = self._trainer.engine.shared.values(params, inputs[0])
+        found = self._forward.run(inputs, states, values)
+        self._trainer.handed_on.leave(found[0], params, values)
+        outputs, made = self._outputs, self._made
+        return [*found[:outputs], *found[made:], *found[outputs:made]]
+
+    def run_backward(
+        self,
+        inputs: Tensors,
+        states: Tensors,
+        params: Tensors,
+        kept: Tensors,
+        cotangents: Sequence[Tensor | None],
+    ) -> list[Tensor]:
+        """As :meth:`Runner.run_backward`."""
+        trainer, like = self._trainer, inputs[0]
+        values = trainer.handed_on.take(kept[0], params)
+        if values is None:
+            values = trainer.engine.shared.values(params, like)
+        start = tuple(states) or trainer.engine.start(values, like)
+        found = go_back_at_once(
+            trainer, self._block, inputs, start, values, kept, cotangents, bool(states)
+        )
+        others = [*kept, *cotangents]
+        return owned_gradients(trainer, found, self.needs, inputs, states, params, others)
+
+
+class Repeats(Generic[R]):
     """The calls of a program that are remembered, and their guards, by their sizes."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], list[tuple[Callable[..., bool], Repeat]]] = {}
+        self._known: dict[tuple[object, ...], list[tuple[Callable[..., bool], R]]] = {}
 
-    def find(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> Repeat | None:
-        """A call of tensors like these, if one is remembered."""
+    def find(
+        self, inputs: Tensors, states: Tensors, params: Tensors, led: bool = False
+    ) -> R | None:
+        """What is kept for calls of tensors like these, if there is something."""
         for fits, repeat in self._known.get(_key(inputs, states, led), ()):
             if fits(*inputs, *states, *params):
                 return repeat
         return None
 
-    def remember(self, forward: Forward, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """A call that TVM's kernel went through, for states as they are and for led ones."""
+    def remember(
+        self,
+        repeat: R,
+        inputs: Tensors,
+        states: Tensors,
+        params: Tensors,
+        led: bool = False,
+    ) -> None:
+        """Keep what does a call that TVM's kernels went through, for states that will be ``led``
+        or as they are."""
         tensors = [*inputs, *states, *params]
         # A guard lets no tensor through twice, and a kernel would read a negated one as it lies.
         if len(set(map(id, tensors))) < len(tensors) or any(t.is_neg() for t in tensors):
             return
+        given = [state.unsqueeze(0) for state in states] if led else states
+        if self.find(inputs, given, params, led) is not None:
+            return
         if len(self._known) >= 2 * _MOST_KNOWN:
             self._known.clear()
-        for led in (False, True):
-            given = [state.unsqueeze(0) for state in states] if led else states
-            found = _guard([*inputs, *given, *params]), Repeat(forward, inputs[0], led)
-            key = _key(inputs, states, led)
-            self._known[key] = [found, *self._known.get(key, ())][:_MOST_ALIKE]
+        found = _guard([*inputs, *given, *params]), repeat
+        key = _key(inputs, states, led)
+        self._known[key] = [found, *self._known.get(key, ())][:_MOST_ALIKE]
 
 
 def _key(inputs: Tensors, states: Tensors, led: bool) -> tuple[object, ...]:

@@ -12,9 +12,9 @@ from rnndsl.backends.torch.backends import compile_plan
 from rnndsl.backends.torch.blocks import BlockRun
 from rnndsl.backends.torch.derivative import ProgramDerivative, differentiate_program
 from rnndsl.backends.torch.memory import kept_shapes, memory_plan
-from rnndsl.backends.torch.ownership import apart, fresh, own
+from rnndsl.backends.torch.ownership import apart, own
 from rnndsl.backends.torch.program import SequenceProgram
-from rnndsl.backends.torch.repeats import Repeats
+from rnndsl.backends.torch.repeats import Repeat, Repeats, TrainingRepeat
 from rnndsl.backends.torch.shared_values import SharedValues, shared_values
 from rnndsl.backends.torch.trainer import (
     Engine,
@@ -23,6 +23,7 @@ from rnndsl.backends.torch.trainer import (
     begin,
     go_back,
     make_trainer,
+    owned_gradients,
 )
 from rnndsl.backends.torch.with_tvm import TvmStep
 from rnndsl.compiler.forms.choose import AUTO, STEPS
@@ -43,7 +44,8 @@ class Runner:
         self._twin = twin
         self._engines: dict[str, Engine] = twin._engines if twin else {}
         self._forwards: dict[str, Forward] = twin._forwards if twin else {}
-        self._repeats: Repeats = twin._repeats if twin else Repeats()
+        self._repeats: Repeats[Repeat] = twin._repeats if twin else Repeats()
+        self._training_repeats = Repeats[TrainingRepeat]()  # under this budget
         self._derivatives: dict[frozenset[str], ProgramDerivative] = (
             twin._derivatives if twin else {}
         )
@@ -114,11 +116,17 @@ class Runner:
         outputs, finals, _ = forward.step(tuple(inputs), start, forward.params(values))
         return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
 
-    def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """That :meth:`run` went well with these tensors, for :meth:`run_again`."""
+    def remember(self, inputs: Tensors, states: Tensors, params: Tensors, trains: bool) -> None:
+        """That :meth:`run` went well with these tensors, for :meth:`run_again`; or, if the call
+        ``trains``, :meth:`run_saving`, for :meth:`training_repeat`."""
+        if trains:
+            self._remember_training(inputs, states, params)
+            return
         forward = self.forward(inputs[0])
         if isinstance(forward.step, TvmStep):
-            self._repeats.remember(forward, inputs, states, params)
+            for led in (False, True):
+                repeat = Repeat(forward, inputs[0], led)
+                self._repeats.remember(repeat, inputs, states, params, led)
 
     def run_again(
         self, inputs: Tensors, states: Tensors, params: Tensors, led: bool = False
@@ -128,6 +136,21 @@ class Runner:
         and those that go, are [1, B, *shape]."""
         repeat = self._repeats.find(inputs, states, params, led)
         return None if repeat is None else repeat(inputs, states, params)
+
+    def _remember_training(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        needs = [tensor.requires_grad for tensor in (*inputs, *params)]
+        trainer = self._trainer(needs, inputs[0])
+        plan = memory_plan(self.program, trainer.derivative, inputs)
+        if trainer.engine.exact and plan.kind == "none":
+            repeat = TrainingRepeat(trainer, needs, plan.block, inputs[0])
+            self._training_repeats.remember(repeat, inputs, states, params)
+
+    def training_repeat(
+        self, inputs: Tensors, states: Tensors, params: Tensors
+    ) -> TrainingRepeat | None:
+        """What does the same as :meth:`run_saving` and :meth:`run_backward` in less time, where the
+        tensors are like those of a call that is remembered; else None."""
+        return self._training_repeats.find(inputs, states, params)
 
     def begin(self, like: Tensor, needs: Sequence[bool]) -> None:
         """Begin to make what :meth:`run_saving` and :meth:`run_backward` need for such streams."""
@@ -204,33 +227,10 @@ class Runner:
             values = trainer.engine.shared.values(params, inputs[0])
         run = self._block_run(trainer, inputs, states, values)
         found = go_back(trainer, run, values, kept, cotangents, bool(states))
-        count = len(inputs)
-        streams = _or_zero(found.inputs, inputs, needs[:count]) + (found.states if states else [])
-        weights = _or_zero(found.params, params, needs[count:])
-        copied = trainer.copied.get(bool(states))
-        if run.exact and copied is not None:
-            owned = (fresh(d) if k in copied else d for k, d in enumerate(weights))
-            return [*apart(streams), *owned]
-        given = [*inputs, *states, *params, *kept, *(d for d in cotangents if d is not None)]
-        gradients = own([*streams, *weights], given, found.sums)
-        pairs = zip(gradients[len(streams) :], weights, strict=True)
-        trainer.copied[bool(states)] = frozenset(
-            k for k, (one, other) in enumerate(pairs) if one is not other
-        )
-        return gradients
+        others = [*kept, *cotangents]
+        return owned_gradients(trainer, found, needs, inputs, states, params, others)
 
 
 def _apart(engine: Engine, results: list[Tensor], given: list[Tensor]) -> list[Tensor]:
     """The results of a plan, sharing memory with nothing."""
     return apart(results) if engine.exact else own(results, given)
-
-
-def _or_zero(
-    gradients: Sequence[Tensor | None], tensors: Tensors, needs: Sequence[bool]
-) -> list[Tensor]:
-    """The gradients of those tensors that need one, all of them tensors."""
-    wanted = [tensor for tensor, need in zip(tensors, needs, strict=True) if need]
-    return [
-        tensor.new_zeros(tensor.shape) if d is None else d
-        for d, tensor in zip(gradients, wanted, strict=True)
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from rnndsl.backends.torch.blocks import BlockRun, Gradients
 from rnndsl.backends.torch.delayed import delayed
 from rnndsl.backends.torch.derivative import ProgramDerivative
 from rnndsl.backends.torch.handed_on import HandedOn
+from rnndsl.backends.torch.ownership import apart, fresh, own
 from rnndsl.backends.torch.picking import Pick
 from rnndsl.backends.torch.program import SequenceProgram
 from rnndsl.backends.torch.shared_values import SharedValues
@@ -35,6 +36,17 @@ Step = Callable[..., tuple[Tensors, ...]]
 _MOST_KNOWN = 16
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _keep(known: dict[K, V], key: K, value: V) -> None:
+    """Keep a value, and not many others."""
+    if len(known) >= _MOST_KNOWN:
+        known.clear()
+    known[key] = value
+
+
 @dataclass(frozen=True)
 class Engine:
     """Who runs a program's plans.
@@ -44,7 +56,8 @@ class Engine:
 
     backend: str
     shared: SharedValues
-    _known: dict[tuple[int, torch.dtype, bool], tuple[Tensor, ...]] = field(default_factory=dict)
+    _starts: dict[tuple[int, torch.dtype, bool], tuple[Tensor, ...]] = field(default_factory=dict)
+    _zeros: dict[tuple[int, torch.dtype], tuple[Tensor, ...]] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -57,16 +70,25 @@ class Engine:
         be ``led``, of streams like that; they may be those of other calls, so they must not be
         written to."""
         key = like.shape[1], like.dtype, led
-        known = self._known.get(key)
+        known = self._starts.get(key)
         if known is not None:
             return known
         found = self.shared.start(values, like)
         if led:
             found = tuple([start.unsqueeze(0) for start in found])
         if self.exact and self.shared.starts_with_numbers:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            self._known[key] = found
+            _keep(self._starts, key, found)
+        return found
+
+    def zeros(self, like: Tensor) -> tuple[Tensor, ...]:
+        """Zero for each state [B, *shape] of streams like that; not to be written to either."""
+        key = like.shape[1], like.dtype
+        known = self._zeros.get(key)
+        if known is not None:
+            return known
+        found = tuple([like.new_zeros((key[0], *size)) for size in self.shared.state_sizes])
+        if self.exact:
+            _keep(self._zeros, key, found)
         return found
 
     def names(self, plan: Plan) -> tuple[str, ...]:
@@ -167,14 +189,50 @@ def go_back(
     are as for :meth:`Runner.run_backward`.
     """
     like, count = run.inputs[0], len(trainer.program.outputs)
-    sizes = trainer.engine.shared.state_sizes
-    carried = [
-        like.new_zeros((like.shape[1], *size)) if d is None else d
-        for d, size in zip(cotangents[count:], sizes, strict=True)
-    ]
     block = run.plan.block if run.exact else 0
     back = partial(_back, trainer, trainer.backward_params(values), block)
-    d_inputs, d_states, sums = run.back(kept, cotangents[:count], carried, back)
+    carried = _carried(trainer, cotangents[count:], like)
+    found = run.back(kept, cotangents[:count], carried, back)
+    return _found(trainer, found, values, like, given_states)
+
+
+def go_back_at_once(
+    trainer: Trainer,
+    block: int,
+    inputs: Tensors,
+    start: Tensors,
+    values: tuple[Tensor, ...],
+    kept: Tensors,
+    cotangents: Sequence[Tensor | None],
+    given_states: bool,
+) -> Found:
+    """The same for a call that held everything, by one call of a kernel that takes the sequence
+    in blocks of ``block`` steps; ``start`` are its first states."""
+    like, count = inputs[0], len(trainer.program.outputs)
+    params = trainer.backward_params(values)
+    carried = _carried(trainer, cotangents[count:], like)
+    found = _back(trainer, params, block, inputs, start, kept, cotangents[:count], carried, ())
+    return _found(trainer, found, values, like, given_states)
+
+
+def _carried(trainer: Trainer, cotangents: Sequence[Tensor | None], like: Tensor) -> Tensors:
+    """The cotangents of the final states, which may be those of other calls, so that they must not
+    be written to."""
+    given = [d for d in cotangents if d is not None]
+    if len(given) == len(cotangents):
+        return given
+    zeros = trainer.engine.zeros(like)
+    return [zero if d is None else d for d, zero in zip(cotangents, zeros, strict=True)]
+
+
+def _found(
+    trainer: Trainer,
+    gradients: Gradients,
+    values: tuple[Tensor, ...],
+    like: Tensor,
+    given_states: bool,
+) -> Found:
+    d_inputs, d_states, sums = gradients
     inputs = [None if place is None else d_inputs[place] for place in trainer.wiring.inputs]
     wiring = trainer.parameters[given_states]
     params = _parameters(trainer, wiring, sums, d_states, values, like)
@@ -218,17 +276,50 @@ def _parameters(
     like: Tensor,
 ) -> list[Tensor | None]:
     """Gradients of the wanted parameters, None standing for zero."""
-    have = [*sums, *(d_states[k].sum(0) for k in wiring.first), *values]
-    leaves: list[Tensor | None] = [None] * len(wiring.leaves)
-    for place, leaf in enumerate(wiring.leaves):
-        if isinstance(leaf, int):
-            leaves[place] = have[leaf]
-        elif leaf is not None:
-            leaves[place] = like.new_zeros(()).expand(leaf)
-    pulled = trainer.pull_shared(tuple(leaves), like)
-    found: list[Tensor | None] = []
-    for direct, made in wiring.gradients:
-        parts = [] if direct is None else [sums[direct]]
-        parts += [] if made is None else [pulled[made]]
-        found.append(parts[0] + parts[1] if len(parts) > 1 else parts[0] if parts else None)
+    have = [*sums, *[d_states[k].sum(0) for k in wiring.first]]
+    zeros = [like.new_zeros(()).expand(shape) for shape in wiring.zeros]
+    pulled = trainer.pull_shared(wiring.leaves((*have, *zeros, *values, None)), like)
+    parts = (*sums, *pulled, None)
+    found = list(wiring.gradients(parts))
+    for place, other in wiring.added:
+        found[place] = found[place] + parts[other]
     return found
+
+
+def owned_gradients(
+    trainer: Trainer,
+    found: Found,
+    needs: Sequence[bool],
+    inputs: Tensors,
+    states: Tensors,
+    params: Tensors,
+    others: Sequence[Tensor | None],
+) -> list[Tensor]:
+    """Gradients of the wanted inputs, of given states, of the wanted parameters, sharing memory
+    with nothing that was given: nor with the ``others``."""
+    count, given_states = len(inputs), bool(states)
+    streams = _or_zero(found.inputs, inputs, needs[:count]) + (found.states if states else [])
+    weights = _or_zero(found.params, params, needs[count:])
+    copied = trainer.copied.get(given_states)
+    if trainer.engine.exact and copied is not None:
+        for place in copied:
+            weights[place] = fresh(weights[place])
+        return [*apart(streams), *weights]
+    given = [*inputs, *states, *params, *(d for d in others if d is not None)]
+    gradients = own([*streams, *weights], given, found.sums)
+    pairs = zip(gradients[len(streams) :], weights, strict=True)
+    trainer.copied[given_states] = frozenset(
+        k for k, (one, other) in enumerate(pairs) if one is not other
+    )
+    return gradients
+
+
+def _or_zero(
+    gradients: Sequence[Tensor | None], tensors: Tensors, needs: Sequence[bool]
+) -> list[Tensor]:
+    """The gradients of those tensors that need one, all of them tensors."""
+    wanted = [tensor for tensor, need in zip(tensors, needs, strict=True) if need]
+    return [
+        tensor.new_zeros(tensor.shape) if d is None else d
+        for d, tensor in zip(gradients, wanted, strict=True)
+    ]

@@ -34,16 +34,18 @@ class BackwardWiring:
 class ParameterWiring:
     """How gradients of parameters follow from sums over time and gradients of first states.
 
-    ``first`` are the states whose gradients are summed over the batch.  ``leaves`` tells for
-    each leaf of the shared backward graph its place among the sums, those, and the shared
-    values; or the shape of the zeros that stand for it, or None for what nothing reads.
-    ``gradients`` are for each wanted parameter the places of what is added up: among the sums,
-    and among the results of that graph.
+    ``first`` are the states whose gradients are summed over the batch, ``zeros`` the shapes of
+    gradients that are zero.  ``leaves`` picks the leaves of the shared backward graph from the
+    sums, those, these, the shared values, and None for what nothing reads.  ``gradients`` picks
+    those of the wanted parameters from the sums, the results of that graph, and None for zero;
+    ``added`` are places among those and places of what is added to them.
     """
 
     first: tuple[int, ...]
-    leaves: tuple[int | tuple[int, ...] | None, ...]
-    gradients: tuple[tuple[int | None, int | None], ...]
+    zeros: tuple[tuple[int, ...], ...]
+    leaves: Pick
+    gradients: Pick
+    added: tuple[tuple[int, int], ...]
 
 
 def wire_backward(
@@ -83,20 +85,24 @@ def wire_parameters(
     Where the states before the first step are given, their gradients are not parameters'.
     """
     graph = derivative.shared
-    read = _read(graph)
-    sums = _places(derivative.sum_gradients)
+    read, sums = _read(graph), _places(derivative.sum_gradients)
     starts = [f"d.{INIT}{name}" for name in program.states]
     first = [] if given_states else [k for k, name in enumerate(starts) if name in read]
-    known = _places([*derivative.sum_gradients, *(starts[k] for k in first), *shared])
     made = {f"d.{r.name}": program.prepare.type_of(r.value).sizes for r in program.prepare.results}
-    leaves = tuple(
-        known.get(leaf.name, made.get(leaf.name)) if leaf.name in read else None
-        for leaf in graph.leaves
-    )
-    pulled = _places([result.name for result in graph.results])
+    have = [*derivative.sum_gradients, *(starts[k] for k in first)]
+    zero = [leaf.name for leaf in graph.leaves if leaf.name in read & made.keys() - set(have)]
+    known = _places([*have, *zero, *shared])
+    leaves = [known[leaf.name] if leaf.name in read else -1 for leaf in graph.leaves]
+    count = len(derivative.sum_gradients)
+    pulled = {r.name: count + place for place, r in enumerate(graph.results)}
     names = [f"d.{name}" for name in program.params if name in wanted]
-    gradients = tuple((sums.get(name), pulled.get(name)) for name in names)
-    return ParameterWiring(tuple(first), leaves, gradients)
+    return ParameterWiring(
+        tuple(first),
+        tuple(made[name] for name in zero),
+        pick(leaves),
+        pick([sums.get(name, pulled.get(name, -1)) for name in names]),
+        tuple((k, pulled[n]) for k, n in enumerate(names) if n in sums and n in pulled),
+    )
 
 
 def _places(names: Sequence[str]) -> dict[str, int]:

@@ -79,7 +79,7 @@ def _with_distinct_outputs(plan: Plan) -> tuple[Plan, list[int]]:
 def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
     """Outputs that a backward pass reads one step later, with the state that it reads first.
 
-    These are ``next.<state>`` (see differentiate), but for those that a user also gets.
+    These are ``next.<state>`` (see differentiate), under whichever name a plan gives them first.
     """
     nexts = [r for r in plan.graph.results if r.name.startswith("next.")]
     late = {r.value: r.name.removeprefix("next.") for r in nexts}
@@ -87,7 +87,7 @@ def _beside_states(slim: Plan, plan: Plan) -> dict[int, int]:
     return {
         place: states.index(late[result.value])
         for place, result in enumerate(slim.graph.results_of(ResultRole.OUTPUT))
-        if result.value in late and result.name.startswith(("saved.", "next."))
+        if result.value in late
     }
 
 
@@ -127,9 +127,7 @@ class Kernel:
         arrays = [as_it_lies(x) for x in (*xs, *self.weights(given))]
         shapes, expected = self.sizes(steps, batch)
         refuse_others((*arrays, *starts), expected, dtype, self._names)
-        made = tuple(
-            [self._empty(xs[0], starts, place, shape) for place, shape in enumerate(shapes)]
-        )
+        made = self.new_outputs(xs[0], starts, shapes)
         # The kernel writes the final states over the first ones.
         states = tuple([fresh(start) for start in starts])
         sums = gathered or tuple([xs[0].new_empty(shape) for shape in self._totals])
@@ -155,7 +153,17 @@ class Kernel:
         self._worker([*numbers, steps, batch, work.numel(), *blocks, parts], parts, seconds)
         self._scratch.give_back(work)
 
-    def _empty(
+    def new_outputs(
+        self, like: Tensor, starts: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]
+    ) -> Tensors:
+        """Memory for outputs of these shapes."""
+        if not self._beside:
+            return tuple([like.new_empty(shape) for shape in shapes])
+        return tuple(
+            [self._new_output(like, starts, place, shape) for place, shape in enumerate(shapes)]
+        )
+
+    def _new_output(
         self, like: Tensor, starts: Sequence[Tensor], place: int, shape: tuple[int, ...]
     ) -> Tensor:
         if place in self._beside and prod(shape) >= LEAST:

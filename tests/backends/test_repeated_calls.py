@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from torch.utils._debug_mode import DebugMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnndsl
-from rnndsl.backends.torch import Layer, LayerInputError, TransformError, programs
+from rnndsl.backends.torch import Layer, LayerInputError, TransformError, operators, programs
 from rnndsl.backends.torch.runner import Runner
 from tests.backends.test_layer_call import LEARNED, PAIRED
 
@@ -60,8 +60,8 @@ def tensors(result: Any) -> list[Tensor]:
 
 
 def usual(layer: Layer, *given: Any) -> list[Tensor]:
-    """What a call that is like no other one gives: gradients are wanted."""
-    with torch.enable_grad():
+    """What a call gives that nothing is known about."""
+    with torch.enable_grad(), patch.object(operators, "call_again", return_value=None):
         return [tensor.detach() for tensor in tensors(layer(*given))]
 
 
