@@ -169,9 +169,12 @@ class ChunkedRunner(Runner):
             states = results[count:]
         return [*self._joined(parts), *states]
 
-    def remember(self, inputs: Tensors, states: Tensors, params: Tensors, trains: bool) -> None:
-        if not (trains or self._form.without_gradients):
-            super().remember(inputs, states, params, trains)
+    def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        if not self._form.without_gradients:
+            super().remember(inputs, states, params)
+
+    def remember_training(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        """Nothing: its calls consist of several."""
 
     def _pieces(self, steps: int) -> list[Stretch]:
         """Stretches, long ones in several pieces."""

@@ -6,7 +6,8 @@ that lies in front of the stream already, nothing is copied.
 
 from __future__ import annotations
 
-from ctypes import memmove
+from ctypes import memmove, memset
+from math import prod
 
 import torch
 from torch import Tensor
@@ -17,18 +18,19 @@ _LINE = 16
 LEAST = 1 << 14
 
 
-def stream_beside(first: Tensor, steps: int, reverse: bool) -> Tensor:
-    """A new stream [T, B, *shape], uninitialised, with ``first`` [B, *shape] before its first
-    step in memory, or behind the last where time is ``reverse``."""
-    size = first.numel()
+def stream_beside(first: Tensor, shape: tuple[int, ...], reverse: bool) -> Tensor:
+    """A new stream of a shape [T, B, *shape], uninitialised, with ``first`` [B, *shape] before its
+    first step in memory, or behind the last where time is ``reverse``."""
+    size, steps = first.numel(), shape[0]
     room = -(-size // _LINE) * _LINE
     begin = 0 if reverse else room
     memory = first.new_empty((room + steps * size,))
-    place = steps * size if reverse else room - size
-    start = first.contiguous()
-    address = memory.data_ptr() + place * memory.element_size()
-    memmove(address, start.data_ptr(), start.nbytes)  # a third of the time of slicing and copying
-    shape, strides = (steps, *first.shape), (size, *start.stride())
+    start, width = first.contiguous(), memory.element_size()
+    address = memory.data_ptr() + (steps * size if reverse else 0) * width
+    memset(address, 0, room * width)
+    # A third of the time of slicing and copying.
+    memmove(address + (0 if reverse else room - size) * width, start.data_ptr(), start.nbytes)
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     return memory.set_(memory.untyped_storage(), begin, shape, strides)
 
 

@@ -269,8 +269,7 @@ def _run_autograd(
     tensors = (*inputs, *states, *params)
     refuse_transforms(tensors)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        counts = (len(inputs), len(states))
-        return _with_gradients(program, counts, None, tensors)
+        return _with_gradients(program, None, inputs, states, params)
     with torch._C._AutoDispatchBelowAutograd():
         below = keyset & torch._C._after_autograd_keyset
         found_results: list[Tensor] = torch.ops.rnndsl.run.default.redispatch(
@@ -316,14 +315,15 @@ def call(program: str, inputs: list[Tensor], states: list[Tensor], params: list[
     if is_watched(tensors):
         return run(program, inputs, states, params)
     refuse_transforms(tensors)
-    trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    counts = (len(inputs), len(states))
-    if trains:
-        results = _with_gradients(program, counts, None, tensors)
-    else:
-        results = _run(program, inputs, states, params)
-    if trains == torch.is_grad_enabled() and not torch._C._is_any_autocast_enabled():
-        find_runner(program).remember(inputs, states, params, trains)
+    casts = torch._C._is_any_autocast_enabled()
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        results = _with_gradients(program, None, inputs, states, params)
+        if not casts:
+            find_runner(program).remember_training(inputs, states, params)
+        return results
+    results = _run(program, inputs, states, params)
+    if not (torch.is_grad_enabled() or casts):
+        find_runner(program).remember(inputs, states, params)
     return results
 
 
@@ -349,13 +349,13 @@ def call_again(
         return None
     runner = find_runner(program)
     if not torch.is_grad_enabled():
-        return runner.run_again(inputs, states, params, led)
-    given = [state.squeeze(0) for state in states] if led else states
-    repeat = runner.training_repeat(inputs, given, params)
+        found = runner.repeat(inputs, states, params, led)
+        return None if found is None else found(inputs, states, params)
+    repeat = runner.training_repeat(inputs, states, params, led)
     if repeat is None:
         return None
-    counts = (len(inputs), len(states))
-    results = _with_gradients(program, counts, repeat, (*inputs, *given, *params))
+    given = [state.squeeze(0) for state in states] if led else states
+    results = _with_gradients(program, repeat, inputs, given, params)
     if led:
         count = len(runner.program.outputs)
         results[count:] = [final.unsqueeze(0) for final in results[count:]]
@@ -363,7 +363,12 @@ def call_again(
 
 
 def _with_gradients(
-    program: str, counts: tuple[int, int], repeat: TrainingRepeat | None, tensors: Tensors
+    program: str,
+    repeat: TrainingRepeat | None,
+    inputs: Tensors,
+    states: Tensors,
+    params: Tensors,
 ) -> list[Tensor]:
-    found = _Sequence.apply(program, counts, repeat, *tensors)  # type: ignore[no-untyped-call]
-    return list(found)
+    counts = len(inputs), len(states)
+    arguments = (program, counts, repeat, *inputs, *states, *params)
+    return list(_Sequence.apply(*arguments))  # type: ignore[no-untyped-call]

@@ -50,10 +50,15 @@ def apart(results: Tensors) -> list[Tensor]:
     return owned
 
 
+def lies_otherwise(tensor: Tensor) -> bool:
+    """Whether memory does not hold a tensor's numbers: the imaginary part of a conjugate lies there
+    with the other sign, and some zeros do not at all."""
+    return tensor.is_neg() or tensor._is_zerotensor()
+
+
 def as_it_lies(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy where its numbers do not lie in memory in order and as they are: the
-    imaginary part of a conjugate lies there with the other sign."""
-    return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+    """The tensor, or a copy where its numbers do not lie in memory in order and as they are."""
+    return fresh(tensor) if lies_otherwise(tensor) else tensor.contiguous()
 
 
 def fresh(tensor: Tensor) -> Tensor:

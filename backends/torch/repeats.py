@@ -14,9 +14,10 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 from torch._C._dynamo.guards import TensorGuards
 
-from rnndsl.backends.torch.ownership import apart, fresh
+from rnndsl.backends.torch.blocks import Backward, Gradients
+from rnndsl.backends.torch.ownership import apart, fresh, lies_otherwise
 from rnndsl.backends.torch.picking import pick
-from rnndsl.backends.torch.trainer import Forward, Trainer, go_back_at_once, owned_gradients
+from rnndsl.backends.torch.trainer import Forward, Trainer, go_back, owned_gradients
 from rnndsl.backends.torch.with_tvm import TvmStep
 
 Tensors = Sequence[Tensor]
@@ -47,17 +48,20 @@ class Repeat:
         self._outputs = pick(places if order is None else [places[k] for k in order])
 
     def __call__(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
-        return self.run(inputs, states, self._engine.shared.values(params, inputs[0]))
+        outputs, finals = self.run(inputs, states, self._engine.shared.values(params, inputs[0]))
+        return apart([*outputs, *finals])
 
-    def run(self, inputs: Tensors, states: Tensors, values: Tensors) -> list[Tensor]:
-        """The same from shared values."""
+    def run(
+        self, inputs: Tensors, states: Tensors, values: Tensors
+    ) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Outputs and final states, from shared values."""
         like = inputs[0]
         starts = states or self._engine.start(values, like, self._led)
         finals = [fresh(start) for start in starts]
         made = self._kernel.new_outputs(like, starts, self._shapes)
         arrays = [array.contiguous() for array in (*inputs, *self._weights(values))]
         self._kernel.launch((*arrays, *finals, *made), self._steps, self._batch, self._steps)
-        return apart([*self._outputs(made), *finals])
+        return self._outputs(made), finals
 
 
 class TrainingRepeat:
@@ -67,18 +71,18 @@ class TrainingRepeat:
         """``block`` are the steps that the backward kernel takes at a time."""
         self.needs = needs
         self._trainer, self._block = trainer, block
-        self._outputs, kept = len(trainer.program.outputs), trainer.derivative.kept_results
-        self._made = self._outputs + len(kept)
+        self._count = len(trainer.program.outputs)
+        order = [*range(self._count), *trainer.derivative.kept_results]
         forward = Forward(trainer.engine, trainer.forward, trainer.forward_params)
-        self._forward = Repeat(forward, like, order=[*range(self._outputs), *kept])
+        self._forward = Repeat(forward, like, order=order)
 
     def run_saving(self, inputs: Tensors, states: Tensors, params: Tensors) -> list[Tensor]:
         """As :meth:`Runner.run_saving`."""
         values = self._trainer.engine.shared.values(params, inputs[0])
-        found = self._forward.run(inputs, states, values)
-        self._trainer.handed_on.leave(found[0], params, values)
-        outputs, made = self._outputs, self._made
-        return [*found[:outputs], *found[made:], *found[outputs:made]]
+        made, finals = self._forward.run(inputs, states, values)
+        results = apart([*made[: self._count], *finals, *made[self._count :]])
+        self._trainer.handed_on.leave(results[0], params, values)
+        return results
 
     def run_backward(
         self,
@@ -94,50 +98,47 @@ class TrainingRepeat:
         if values is None:
             values = trainer.engine.shared.values(params, like)
         start = tuple(states) or trainer.engine.start(values, like)
-        found = go_back_at_once(
-            trainer, self._block, inputs, start, values, kept, cotangents, bool(states)
-        )
+
+        def at_once(
+            kept: Tensors, ends: Sequence[Tensor | None], carried: Tensors, back: Backward
+        ) -> Gradients:
+            return back(inputs, start, kept, ends, carried, ())
+
+        found = go_back(trainer, at_once, self._block, like, values, kept, cotangents, bool(states))
         others = [*kept, *cotangents]
         return owned_gradients(trainer, found, self.needs, inputs, states, params, others)
 
 
 class Repeats(Generic[R]):
-    """The calls of a program that are remembered, and their guards, by their sizes."""
+    """What does calls like those that are remembered, and their guards, by their sizes."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], list[tuple[Callable[..., bool], R]]] = {}
 
-    def find(
-        self, inputs: Tensors, states: Tensors, params: Tensors, led: bool = False
-    ) -> R | None:
-        """What is kept for calls of tensors like these, if there is something."""
+    def find(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> R | None:
+        """What does calls of tensors like these, if there is something."""
         for fits, repeat in self._known.get(_key(inputs, states, led), ()):
             if fits(*inputs, *states, *params):
                 return repeat
         return None
 
     def remember(
-        self,
-        repeat: R,
-        inputs: Tensors,
-        states: Tensors,
-        params: Tensors,
-        led: bool = False,
+        self, make: Callable[[bool], R], inputs: Tensors, states: Tensors, params: Tensors
     ) -> None:
-        """Keep what does a call that TVM's kernels went through, for states that will be ``led``
-        or as they are."""
+        """A call that TVM's kernels went through, and what to ``make`` for others like it: for
+        states as they are and for led ones."""
         tensors = [*inputs, *states, *params]
-        # A guard lets no tensor through twice, and a kernel would read a negated one as it lies.
-        if len(set(map(id, tensors))) < len(tensors) or any(t.is_neg() for t in tensors):
+        # A guard lets no tensor through twice, and a kernel would read what lies in memory.
+        if len(set(map(id, tensors))) < len(tensors) or any(map(lies_otherwise, tensors)):
             return
-        given = [state.unsqueeze(0) for state in states] if led else states
-        if self.find(inputs, given, params, led) is not None:
-            return
-        if len(self._known) >= 2 * _MOST_KNOWN:
+        if len(self._known) >= 2 * _MOST_KNOWN:  # with and without led states
             self._known.clear()
-        found = _guard([*inputs, *given, *params]), repeat
-        key = _key(inputs, states, led)
-        self._known[key] = [found, *self._known.get(key, ())][:_MOST_ALIKE]
+        for led in (False, True):
+            given = [state.unsqueeze(0) for state in states] if led else states
+            if self.find(inputs, given, params, led) is None:
+                found = _guard([*inputs, *given, *params]), make(led)
+                key = _key(inputs, states, led)
+                self._known[key] = [found, *self._known.get(key, ())][:_MOST_ALIKE]
 
 
 def _key(inputs: Tensors, states: Tensors, led: bool) -> tuple[object, ...]:

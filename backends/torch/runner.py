@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 from torch import Tensor
 
@@ -116,41 +116,38 @@ class Runner:
         outputs, finals, _ = forward.step(tuple(inputs), start, forward.params(values))
         return _apart(engine, [*outputs, *finals], [*inputs, *states, *params])
 
-    def remember(self, inputs: Tensors, states: Tensors, params: Tensors, trains: bool) -> None:
-        """That :meth:`run` went well with these tensors, for :meth:`run_again`; or, if the call
-        ``trains``, :meth:`run_saving`, for :meth:`training_repeat`."""
-        if trains:
-            self._remember_training(inputs, states, params)
-            return
+    def remember(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        """That :meth:`run` went well with these tensors, for :meth:`repeat`."""
         forward = self.forward(inputs[0])
         if isinstance(forward.step, TvmStep):
-            for led in (False, True):
-                repeat = Repeat(forward, inputs[0], led)
-                self._repeats.remember(repeat, inputs, states, params, led)
+            make = partial(Repeat, forward, inputs[0])
+            self._repeats.remember(make, inputs, states, params)
 
-    def run_again(
-        self, inputs: Tensors, states: Tensors, params: Tensors, led: bool = False
-    ) -> list[Tensor] | None:
-        """As :meth:`run`, in a fraction of the time of a small cell, where the tensors are like
-        those of a call that is remembered; else None.  States that are ``led``, those that come
-        and those that go, are [1, B, *shape]."""
-        repeat = self._repeats.find(inputs, states, params, led)
-        return None if repeat is None else repeat(inputs, states, params)
+    def repeat(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> Repeat | None:
+        """What does the same as :meth:`run`, in a fraction of the time of a small cell, where the
+        tensors are like those of a call that is remembered; else None.  States that are ``led``,
+        those that come and those that go, are [1, B, *shape]."""
+        return self._repeats.find(inputs, states, params, led)
 
-    def _remember_training(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+    def remember_training(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
+        """That :meth:`run_saving` went well with these tensors, for :meth:`training_repeat`."""
         needs = [tensor.requires_grad for tensor in (*inputs, *params)]
         trainer = self._trainer(needs, inputs[0])
         plan = memory_plan(self.program, trainer.derivative, inputs)
         if trainer.engine.exact and plan.kind == "none":
-            repeat = TrainingRepeat(trainer, needs, plan.block, inputs[0])
-            self._training_repeats.remember(repeat, inputs, states, params)
+
+            def make(led: bool) -> TrainingRepeat:
+                return TrainingRepeat(trainer, needs, plan.block, inputs[0])
+
+            self._training_repeats.remember(make, inputs, states, params)
 
     def training_repeat(
-        self, inputs: Tensors, states: Tensors, params: Tensors
+        self, inputs: Tensors, states: Tensors, params: Tensors, led: bool
     ) -> TrainingRepeat | None:
         """What does the same as :meth:`run_saving` and :meth:`run_backward` in less time, where the
-        tensors are like those of a call that is remembered; else None."""
-        return self._training_repeats.find(inputs, states, params)
+        tensors are like those of a call that is remembered, but for the axis of states that are
+        ``led``; else None."""
+        return self._training_repeats.find(inputs, states, params, led)
 
     def begin(self, like: Tensor, needs: Sequence[bool]) -> None:
         """Begin to make what :meth:`run_saving` and :meth:`run_backward` need for such streams."""
@@ -226,7 +223,8 @@ class Runner:
         if values is None:
             values = trainer.engine.shared.values(params, inputs[0])
         run = self._block_run(trainer, inputs, states, values)
-        found = go_back(trainer, run, values, kept, cotangents, bool(states))
+        block = run.plan.block if run.exact else 0
+        found = go_back(trainer, run.back, block, inputs[0], values, kept, cotangents, bool(states))
         others = [*kept, *cotangents]
         return owned_gradients(trainer, found, needs, inputs, states, params, others)
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rnndsl.backends.torch.backends import compile_plan, compile_shared
-from rnndsl.backends.torch.blocks import BlockRun, Gradients
+from rnndsl.backends.torch.blocks import Backward, Gradients
 from rnndsl.backends.torch.delayed import delayed
 from rnndsl.backends.torch.derivative import ProgramDerivative
 from rnndsl.backends.torch.handed_on import HandedOn
@@ -32,7 +32,7 @@ Tensors = Sequence[Tensor]
 # A compiled plan (see with_tvm.py and emit.py): streams, states and parameters to outputs, final
 # states and sums.
 Step = Callable[..., tuple[Tensors, ...]]
-# Sizes of batches whose first states are kept.
+# Sizes of batches whose first states, and whose zeros, are kept.
 _MOST_KNOWN = 16
 
 
@@ -177,42 +177,28 @@ class Found(NamedTuple):
 
 def go_back(
     trainer: Trainer,
-    run: BlockRun,
+    walk: Callable[[Tensors, Sequence[Tensor | None], Tensors, Backward], Gradients],
+    block: int,
+    like: Tensor,
     values: tuple[Tensor, ...],
     kept: Tensors,
     cotangents: Sequence[Tensor | None],
     given_states: bool,
 ) -> Found:
-    """Gradients of a call.
+    """Gradients of a call on streams like that.
 
-    ``run`` is the call as the forward pass made it, ``values`` its shared values; the others
-    are as for :meth:`Runner.run_backward`.
+    ``walk`` goes back through it as :meth:`BlockRun.back` does, with a kernel that takes ``block``
+    steps at a time (0: all that it gets); ``values`` are its shared values, the others are as for
+    :meth:`Runner.run_backward`.
     """
-    like, count = run.inputs[0], len(trainer.program.outputs)
-    block = run.plan.block if run.exact else 0
+    count = len(trainer.program.outputs)
     back = partial(_back, trainer, trainer.backward_params(values), block)
     carried = _carried(trainer, cotangents[count:], like)
-    found = run.back(kept, cotangents[:count], carried, back)
-    return _found(trainer, found, values, like, given_states)
-
-
-def go_back_at_once(
-    trainer: Trainer,
-    block: int,
-    inputs: Tensors,
-    start: Tensors,
-    values: tuple[Tensor, ...],
-    kept: Tensors,
-    cotangents: Sequence[Tensor | None],
-    given_states: bool,
-) -> Found:
-    """The same for a call that held everything, by one call of a kernel that takes the sequence
-    in blocks of ``block`` steps; ``start`` are its first states."""
-    like, count = inputs[0], len(trainer.program.outputs)
-    params = trainer.backward_params(values)
-    carried = _carried(trainer, cotangents[count:], like)
-    found = _back(trainer, params, block, inputs, start, kept, cotangents[:count], carried, ())
-    return _found(trainer, found, values, like, given_states)
+    d_inputs, d_states, sums = walk(kept, cotangents[:count], carried, back)
+    inputs = [None if place is None else d_inputs[place] for place in trainer.wiring.inputs]
+    wiring = trainer.parameters[given_states]
+    params = _parameters(trainer, wiring, sums, d_states, values, like)
+    return Found(inputs, list(d_states), params, sums)
 
 
 def _carried(trainer: Trainer, cotangents: Sequence[Tensor | None], like: Tensor) -> Tensors:
@@ -223,20 +209,6 @@ def _carried(trainer: Trainer, cotangents: Sequence[Tensor | None], like: Tensor
         return given
     zeros = trainer.engine.zeros(like)
     return [zero if d is None else d for d, zero in zip(cotangents, zeros, strict=True)]
-
-
-def _found(
-    trainer: Trainer,
-    gradients: Gradients,
-    values: tuple[Tensor, ...],
-    like: Tensor,
-    given_states: bool,
-) -> Found:
-    d_inputs, d_states, sums = gradients
-    inputs = [None if place is None else d_inputs[place] for place in trainer.wiring.inputs]
-    wiring = trainer.parameters[given_states]
-    params = _parameters(trainer, wiring, sums, d_states, values, like)
-    return Found(inputs, list(d_states), params, sums)
 
 
 def _back(

@@ -167,7 +167,7 @@ class Kernel:
         self, like: Tensor, starts: Sequence[Tensor], place: int, shape: tuple[int, ...]
     ) -> Tensor:
         if place in self._beside and prod(shape) >= LEAST:
-            return stream_beside(starts[self._beside[place]], shape[0], self._reverse)
+            return stream_beside(starts[self._beside[place]], shape, self._reverse)
         return like.new_empty(shape)
 
 

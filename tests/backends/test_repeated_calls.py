@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import rnndsl
 from rnndsl.backends.torch import Layer, LayerInputError, TransformError, operators, programs
-from rnndsl.backends.torch.runner import Runner
+from rnndsl.backends.torch.repeats import Repeat
 from tests.backends.test_layer_call import LEARNED, PAIRED
 
 torch.set_num_threads(1)
@@ -31,15 +31,13 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     for runner in programs._runners.values():
         runner._repeats._known.clear()
     found: list[int] = []
-    ordinary = Runner.run_again
+    ordinary = Repeat.__call__
 
-    def seen(self: Runner, inputs: Any, states: Any, *others: Any) -> list[Tensor] | None:
-        results = ordinary(self, inputs, states, *others)
-        if results is not None:
-            found.append(len(states))
-        return results
+    def seen(self: Repeat, inputs: Any, states: Any, params: Any) -> list[Tensor]:
+        found.append(len(states))
+        return ordinary(self, inputs, states, params)
 
-    monkeypatch.setattr(Runner, "run_again", seen)
+    monkeypatch.setattr(Repeat, "__call__", seen)
     return found
 
 
@@ -158,10 +156,15 @@ def test_a_change_of_parameters_is_seen(change: Callable[[Layer], None]) -> None
         torch.testing.assert_close(tensors(layer(x)), wanted, rtol=0, atol=0)
 
 
-@torch.no_grad()
-def test_tensors_that_do_not_fit_are_refused_after_calls_that_did() -> None:
+@pytest.mark.parametrize("gradients", [False, True])
+def test_tensors_that_do_not_fit_are_refused_after_calls_that_did(gradients: bool) -> None:
+    with torch.set_grad_enabled(gradients):
+        _refuse_others_after_calls_that_fit()
+
+
+def _refuse_others_after_calls_that_fit() -> None:
     layer, x = make(), stream(4, 2, 3)
-    state = layer(x)[1]
+    state = tuple(s.detach() for s in layer(x)[1])
     for given in ((x,), (x, state)):
         layer(*given)
     h, c = state
@@ -172,6 +175,9 @@ def test_tensors_that_do_not_fit_are_refused_after_calls_that_did() -> None:
         (x, (h,)),
         (x, (h, c, c)),
         (x, (h, c[:, :1])),
+        (x, (h, c[0])),
+        (x, (h[0], c[0])),
+        (x, (h, c[0].to_sparse_csr())),
         (x, (h, c.double())),
         (x, (h, None)),
         (x, (h, torch.cat([c, c]))),
@@ -366,6 +372,14 @@ def test_a_parameter_with_the_other_sign_in_memory_is_read_with_its_own() -> Non
     place.weight = nn.Parameter(weight.clone())
     wanted = tensors(layer(x))
     assert all(all(map(torch.equal, one, wanted)) for one in found)
+
+
+@torch.no_grad()
+def test_zeros_without_memory_are_zeros_like_others() -> None:
+    layer, zeros = make(), torch._efficientzerotensor((4, 2, 3))
+    wanted = tensors(layer(torch.zeros(4, 2, 3)))
+    for _ in range(3):
+        assert same(layer(zeros), wanted)
 
 
 @torch.no_grad()
