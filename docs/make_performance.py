@@ -31,6 +31,7 @@ from performance_text import (
     CALLS,
     COMPILE,
     HEAD,
+    LEAST,
     LENGTHS,
     LONGEST,
     MISSING,
@@ -259,7 +260,8 @@ def _seconds(found: float | str) -> str:
 def _lengths(found: Any, kind: str) -> Iterable[str]:
     if found is None:
         return
-    yield LENGTHS.format(batch=found["batch"], kind=kind)
+    least = LEAST.format(again=found["again"]) if "again" in found else ""
+    yield LENGTHS.format(batch=found["batch"], kind=kind, least=least)
     header = ["T", "nn.LSTM", "ours", "ours, budget", "the budget", "time / nn.LSTM", "with budget"]
     body = []
     by_steps: dict[int, dict[str, Any]] = {}

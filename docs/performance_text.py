@@ -87,9 +87,13 @@ LENGTHS = """\
 
 One training step of an LSTM, B = {batch}, D = H = 256, without the gradient of the input: the
 growth of the process's resident memory from before input and target are made to its peak, each in
-a process of its own.  The budget is a tenth of what the step without one holds beyond input,
+a process of its own.{least}  The budget is a tenth of what the step without one holds beyond input,
 target, output and the output's gradient.  The process grows by more than these and the budget:
 by gradients, by what kernels hold while they run, and by memory that was freed and is kept.
+"""
+
+LEAST = """  The times are
+the least of {again} steps after that one.\
 """
 
 LONGEST = """\
