@@ -8,6 +8,7 @@ are wanted of them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +26,8 @@ R = TypeVar("R")
 # Sizes of calls that are remembered, and calls of equal sizes: of layers that share a program,
 # with and without inference mode.
 _MOST_KNOWN, _MOST_ALIKE = 64, 4
+# Sizes of calls among which one counts as repeated.
+_LAST_SEEN = 16
 
 
 class Repeat:
@@ -114,6 +117,16 @@ class Repeats(Generic[R]):
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], list[tuple[Callable[..., bool], R]]] = {}
+        self._seen: deque[tuple[object, ...]] = deque(maxlen=_LAST_SEEN)
+
+    def is_repeated(self, inputs: Tensors, states: Tensors) -> bool:
+        """Whether sizes like these were among the last that were asked for: where each call has
+        others, to remember them takes longer than it saves."""
+        key = _key(inputs, states, False)
+        if key in self._seen:
+            return True
+        self._seen.append(key)
+        return False
 
     def find(self, inputs: Tensors, states: Tensors, params: Tensors, led: bool) -> R | None:
         """What does calls of tensors like these, if there is something."""

@@ -130,7 +130,10 @@ class Runner:
         return self._repeats.find(inputs, states, params, led)
 
     def remember_training(self, inputs: Tensors, states: Tensors, params: Tensors) -> None:
-        """That :meth:`run_saving` went well with these tensors, for :meth:`training_repeat`."""
+        """That :meth:`run_saving` went well with these tensors, and not for the first time with such
+        sizes, for :meth:`training_repeat`."""
+        if not self._training_repeats.is_repeated(inputs, states):
+            return
         needs = [tensor.requires_grad for tensor in (*inputs, *params)]
         trainer = self._trainer(needs, inputs[0])
         plan = memory_plan(self.program, trainer.derivative, inputs)
